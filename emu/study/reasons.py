@@ -45,7 +45,7 @@ _RESET = ("connection reset by peer", "broken pipe")
 _RESET_STREAM = ("; received from peer", "GOAWAY")
 """In HTTP/2, where a request ends and its connection does not, or goes on for others."""
 SERVER_ERROR = 500
-"""What queue-proxy and the activator answer for themselves is not below."""
+"""A status from here on is the server's failure; queue-proxy and the activator answer no lower one for themselves."""
 NO_POD = "no-pod"
 DOWN = "down"
 """What became of an app that was away or not ready, for several reasons."""
@@ -276,7 +276,7 @@ def _with_reason(study: Study, request: Request, end: End | None, unmatched: Unm
         return replace(request, reason=_left(request, end) if end.reason == CLIENT_LEFT else end.slug, end=end)
     if request.error is not None:
         return replace(request, reason=_of_error(study, request))
-    if (request.status or 0) >= 500:
+    if (request.status or 0) >= SERVER_ERROR:
         return replace(request, reason=BY_APP if _apps_own(study, request, unmatched) else NOT_RECORDED)
     return request
 

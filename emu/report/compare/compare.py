@@ -252,8 +252,8 @@ def _reads(summary: Summary) -> dict[str, float]:
 
 
 def _slow_reads(rows: list[Row]) -> str:
-    """`web/app read data in 4 s with shared and 1.3 s with limited`: the read that the variants changed
-    most, and that they changed none by much; empty where there is none to compare.
+    """`web/app read data in 4 s with shared and 1.3 s with limited`: the read in which the variants differ
+    most, introduced as such where even that differs little; empty where there is none to compare.
     """
     common = [name for name in (rows[0].reads if rows else ()) if all(name in row.reads for row in rows)]
     factors = {name: _factor([row.reads[name] for row in rows]) for name in common}
@@ -261,7 +261,8 @@ def _slow_reads(rows: list[Row]) -> str:
     if not name or len(rows) < 2:
         return ""
     said = f"{name} in {listed([f'{format_seconds(row.reads[name])} with {row.name}' for row in rows])}"
-    return said if factors[name] >= SLOWER else f"No read of a file took much longer with one than another: {said}"
+    alike = "No read of a file took much longer with one variant than with another: "
+    return said if factors[name] >= SLOWER else f"{alike}{said}"
 
 
 def _factor(times: Sequence[float]) -> float:

@@ -100,8 +100,8 @@ def sentences(study: Study, summary: Figures) -> list[str]:
     found = [f"{_words(one)}." for one in shares(study)]
     if found:
         found.append(
-            "A weight counts among pods of one QoS class while they want the disk at the same time; what nobody else "
-            "wants is anybody's."
+            "A weight counts among pods of one QoS class while they want the disk at the same time; what one of "
+            "them leaves the others may have."
         )
     return found
 

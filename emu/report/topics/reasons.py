@@ -44,7 +44,7 @@ _PROXY = {
     "run-over": "",
     NO_POD: "while there was no pod",
     f"{CLIENT_LEFT}-in-app": "while in {app}",
-    _ANSWERING: "while its answer was being sent",
+    _ANSWERING: "while the answer was being sent",
     f"{CLIENT_LEFT}-waiting": "while waiting for a place in {server}",
     f"{CLIENT_LEFT}-frozen": "while waiting for {app} to be resumed",
     f"{ACTIVATOR}-{CLIENT_LEFT}": "while in the activator",

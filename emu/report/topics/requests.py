@@ -19,6 +19,7 @@ from emu.study.measures import SHARES, percentile
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
 from emu.study.pods import named, workload
+from emu.study.reasons import SERVER_ERROR
 from emu.study.reasons_summary import failure_kinds, failures
 from emu.study.request_figures import LATE_S, request_figures
 from emu.study.requests import UNANSWERED
@@ -132,8 +133,6 @@ AT_ONCE_S = 0.1
 """An answer within this is one that came at once."""
 MOST_FAILURES = 3
 """So many ways in which requests failed are in the headline."""
-SERVER_ERROR = 500
-"""A status from here on is the server's failure."""
 FEW = 100
 """Of fewer requests the number is said, not a share."""
 SLOW_SHARE = 0.1

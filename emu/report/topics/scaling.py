@@ -95,7 +95,7 @@ def _often(absences: list[Absence]) -> str:
     wanted_s = absences[-1].wanted_s
     if wanted_s is None or absences[-1].ready_s is not None:
         return text
-    return f"{text}, and a new one, wanted at {format_seconds(wanted_s)}, was not ready when the run ended"
+    return f"{text}, and a new pod, wanted at {format_seconds(wanted_s)}, was not ready when the run ended"
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:

@@ -502,7 +502,7 @@ def test_a_client_that_was_reading_the_answer_is_not_said_to_have_left_the_app(t
         "unanswered": {"client-left-answering": 1},
     }
     assert {reason_words(kind) for kind in requests["failure_kinds"]} == {
-        "given up by the client while its answer was being sent",
+        "given up by the client while the answer was being sent",
         "still being answered at the run's end",
     }
 

@@ -89,7 +89,7 @@ def test_a_pod_that_did_not_come_back_is_not_said_to_be_back(reported: Reported)
     late = replace(use, absences=(*use.absences[:1], replace(use.absences[1], wanted_s=14.0)))
     scaled = replace(study, scaling=late)
     assert SCALE_TO_ZERO.headline(scaled, summarize(scaled))[0] == (
-        "the pod was scaled to zero twice and back once, and a new one, wanted at 14.0 s, was not ready when the run "
+        "the pod was scaled to zero twice and back once, and a new pod, wanted at 14.0 s, was not ready when the run "
         "ended"
     )
     rows = next(part for part in SCALE_TO_ZERO.parts(View(scaled, scaled, {})) if isinstance(part, Listing)).rows
