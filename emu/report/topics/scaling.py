@@ -13,6 +13,7 @@ from emu.report.words import count, listed
 from emu.study.measures import spread
 from emu.study.model.scaling import Absence
 from emu.study.model.study import Study
+from emu.study.requests import UNANSWERED
 from emu.units import format_seconds, often
 
 
@@ -102,7 +103,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
     """Nothing for a pod that was not to be scaled."""
     scaling = summary["autoscaling"]
     several = len(study.services) > 1
-    return [*_away(study), *_sentences(scaling, several=several)] if scaling else []
+    return [*_away(study), *_sentences(study, scaling, several=several)] if scaling else []
 
 
 def _away(study: Study) -> Iterator[str]:
@@ -122,7 +123,7 @@ def _away(study: Study) -> Iterator[str]:
             yield f"{revision or 'The service'} had a new pod before its last one was gone."
 
 
-def _sentences(scaling: dict[str, Any], *, several: bool) -> Iterator[str]:
+def _sentences(study: Study, scaling: dict[str, Any], *, several: bool) -> Iterator[str]:
     stayed = None if scaling["scale_downs"] else _stayed(scaling["to_zero"], several=several)
     if stayed is not None:
         yield stayed
@@ -133,16 +134,21 @@ def _sentences(scaling: dict[str, Any], *, several: bool) -> Iterator[str]:
         each = f"{half} (median and longest)" if half == most else f"{half} in the median, {most} at most"
         times = each if held["forwarded"] > 1 else most
         yield f"{count(held['forwarded'], 'request')} waited in the activator for a pod: {times}."
+    # The end of the load closes their connections, as a client does that gives up.
+    left = min(sum(one.error == UNANSWERED and not one.pod for one in study.requests or ()), held["abandoned"])
     lost = [
-        f"{count(held[name], 'request')} {words if held[name] > 1 else word}"
-        for name, word, words in (
-            ("timed_out", "got 504", "got 504"),
-            ("abandoned", "was given up by its client", "were given up by their clients"),
+        f"{count(number, 'request')} {words if number > 1 else word}"
+        for number, word, words in (
+            (held["timed_out"], "got 504", "got 504"),
+            (held["abandoned"] - left, "was given up by its client", "were given up by their clients"),
         )
-        if held[name]
+        if number
     ]
     if lost:
         yield f"{listed(lost)} while waiting in the activator for a pod."
+    if left:
+        still = "was" if left == 1 else "were"
+        yield f"{count(left, 'request')} {still} still waiting in the activator for a pod when the run ended."
 
 
 def _stayed(to_zero: bool | None, *, several: bool) -> str | None:

@@ -22,6 +22,7 @@ from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.report.topics.scaling import SCALE_TO_ZERO
 from emu.report.topics.topic import Listing, View
+from emu.study.model.requests import Request
 from emu.study.model.scaling import Absence, ScaleUse
 from emu.study.model.study import Study
 from emu.study.study import read_study
@@ -74,6 +75,10 @@ def test_requests_that_waited_in_vain_are_in_the_headline(reported: Reported) ->
     assert "1 of 6 requests that waited for a pod got one, after 2.0 s" in SCALE_TO_ZERO.headline(study, vain)
     said = "5 requests were given up by their clients while waiting in the activator for a pod."
     assert said in SCALE_TO_ZERO.sentences(study, vain)
+    late = [Request(number, "load", 0.0, 0.0, None, 9.0, None, "unanswered") for number in range(2)]
+    cut = SCALE_TO_ZERO.sentences(replace(study, requests=late), vain)
+    assert "3 requests were given up by their clients while waiting in the activator for a pod." in cut
+    assert "2 requests were still waiting in the activator for a pod when the run ended." in cut
     held |= {"forwarded": 0, "waited_ms": {**held["waited_ms"], "max": None}}
     nobody = {**summary, "autoscaling": {**summary["autoscaling"], "held": held}}
     assert "none of 5 requests that waited for a pod got one" in SCALE_TO_ZERO.headline(study, nobody)
