@@ -36,6 +36,7 @@ class Shares:
     """A phase in which several pods wanted the disk."""
 
     phase: str
+    answers: int
     took_s: float
     """The median of its answers."""
     parts: tuple[Part, ...]
@@ -63,7 +64,8 @@ def _shares(study: Study, phase: PhaseSpan) -> Shares | None:
     )
     if took_s is None or len(wanted) < 2 or wanted[0].pod != workload(phase.pod):
         return None
-    return Shares(phase.name, took_s, tuple(wanted))
+    answers = sum(one.phase == phase.name and one.answered for one in study.requests or ())
+    return Shares(phase.name, answers, took_s, tuple(wanted))
 
 
 def figures(study: Study) -> Figures:
@@ -80,10 +82,11 @@ def headline(study: Study, summary: Figures) -> list[str]:
 def _words(one: Shares) -> str:
     mine, others = one.parts[0], one.parts[1:]
     meanwhile = listed([f"{_moved(part)} at {part.io_weight}" for part in others])
-    return (
-        f"{_moved(mine)} in {format_seconds(one.took_s)} at an io.weight of {mine.io_weight} ({one.phase}); "
-        f"meanwhile {meanwhile}"
-    )
+    took, which = format_seconds(one.took_s), one.phase
+    if one.answers > 1:  # what was moved is all of theirs, the time is one's
+        which += f", {one.answers:,} answers, {took} in the median"
+    within = f" in {took}" if one.answers == 1 else ""
+    return f"{_moved(mine)}{within} at an io.weight of {mine.io_weight} ({which}); meanwhile {meanwhile}"
 
 
 def _moved(part: Part) -> str:

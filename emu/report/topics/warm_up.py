@@ -128,8 +128,8 @@ def _sentences(found: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{who} read {format_bytes(start)} from disk before it was ready, while the request waited for it."
         if one["refault_bytes"]:
             yield (
-                f"{format_bytes(one['refault_bytes'])} of it had been in the page cache, and had been dropped when "
-                "other pods needed the memory (refaults)."
+                f"Of what {who} read from disk as it came back, {format_bytes(one['refault_bytes'])} had been in the "
+                "page cache and was dropped when other pods needed the memory (refaults)."
             )
 
 

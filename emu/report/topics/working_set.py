@@ -60,7 +60,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
     one, name = clearest
     use = one.uses[name]
     said = [
-        f"At the end of {one.phase} {name} had a memory.current of {format_bytes(use.memory_current_bytes or 0)}, a "
+        f"At the end of {one.phase}, {name} had a memory.current of {format_bytes(use.memory_current_bytes or 0)}, a "
         f"working set of {format_bytes(use.working_set_bytes or 0)} (docker stats, kubectl top, evictions, a memory "
         f"HPA) and an RSS of {format_bytes(use.anon_bytes or 0)}: the working set counts "
         f"{format_bytes(use.active_file_bytes or 0)} of page cache, active because it was read more than once."

@@ -62,6 +62,10 @@ def test_the_time_beside_a_weight_is_that_of_the_median_answer() -> None:
         for number, (took_s, error) in enumerate([(1.0, None), (2.0, None), (30.0, "timeout")])
     ]
     assert DISK_SHARES.figures(study)["disk_shares"][0]["took_s"] == 1.5
+    assert DISK_SHARES.headline(study, {}) == [
+        "web read 8 MiB at an io.weight of 100 (beside, 2 answers, 1.5 s in the median); meanwhile noisy read 3 MiB "
+        "at 10"
+    ]
     study.requests = study.requests[2:]
     assert DISK_SHARES.figures(study) == {"disk_shares": []}
 

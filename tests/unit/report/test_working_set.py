@@ -105,7 +105,7 @@ def test_a_working_set_of_page_cache_is_explained() -> None:
     """Beside the container that holds as much and looks small; the table has the same."""
     study = named(_study())
     said = " ".join(WORKING_SET.sentences(study, {}))
-    assert "At the end of look read-twice/app had a memory.current of 78 MiB, a working set of 78 MiB" in said
+    assert "At the end of look, read-twice/app had a memory.current of 78 MiB, a working set of 78 MiB" in said
     assert "read-once/app had about the same memory.current (78 MiB) and a working set of 14 MiB" in said
     assert "A kubelet calls 88 MiB of the node's 180 MiB available then." in said
     assert "there were 152 MiB to be had" in said
