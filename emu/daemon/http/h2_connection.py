@@ -141,7 +141,7 @@ class Connection(Receiver):
             return
         self._set(payload)
         self.acks += frames.frame(frames.SETTINGS, frames.ACK, 0)
-        self.later()
+        self.owe()
 
     def _set(self, payload: bytes) -> None:
         if len(payload) % 6:

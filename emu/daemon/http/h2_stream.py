@@ -305,6 +305,10 @@ class Sender(asyncio.BufferedProtocol):
     def control(self, what: bytes) -> None:
         """A frame that no window holds back goes out soon."""
         self._out.append(what)
+        self.owe()
+
+    def owe(self) -> None:
+        """One more control frame goes out soon; a peer that reads none of too many is cut."""
         self.later()
         if self.stuck:
             self._owed += 1

@@ -11,7 +11,7 @@ import pytest
 
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http import http1
-from emu.daemon.http.h2_stream import Piece
+from emu.daemon.http.h2_stream import MOST_OWED, Piece
 from emu.daemon.http.upstream import DialError
 from emu.daemon.queue_proxy.h2_known import KnownAnswer
 from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections, StreamAsker
@@ -25,6 +25,8 @@ class _Wire(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+
+    abort = close
 
     def is_closing(self) -> bool:
         return self.closed
@@ -170,3 +172,16 @@ def test_an_answer_to_head_ends_with_its_head() -> None:
     conn.on_head(1, frames.encode([(b":status", b"200"), (b"content-length", b"2")]), False)
     assert heard.said == ["begins 200", "over"]
     assert not conn.streams
+
+
+@pytest.mark.parametrize("what", [frames.settings_frame({}), frames.frame(frames.PING, 0, 0, bytes(8))])
+def test_a_peer_that_reads_no_answers_to_its_control_frames_is_cut(what: bytes) -> None:
+    """What is owed to it stays bounded, whatever it is owed for."""
+    made = AppConnection()
+    made.transport = wire = _Wire()
+    made.receive(frames.settings_frame({}))
+    made.pause_writing()
+    made.receive(what * MOST_OWED)
+    assert not wire.closed
+    made.receive(what)
+    assert wire.closed
