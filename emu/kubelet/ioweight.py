@@ -93,10 +93,14 @@ def switch_on(root: Path, disk: str, cost: IoCostSpec | None) -> None:
 
 
 def share_again(root: Path, before: Sharing) -> None:
-    """Have the disk shared as it was found. EmuError."""
+    """Have the disk shared as it was found. What has not changed is not written: a kernel that refused to share the
+    disk would refuse that, too. EmuError.
+    """
+    disk = before.model.split()[0]
     try:
-        files.write(root / QOS, before.qos)
-        if found(root, before.model.split()[0]).model != before.model:
+        if found(root, disk).qos != before.qos:
+            files.write(root / QOS, before.qos)
+        if found(root, disk).model != before.model:
             files.write(root / MODEL, before.model)
     except CgroupError as error:
         raise EmuError("the disk cannot be shared as it was before the run", error.why, _VM) from error

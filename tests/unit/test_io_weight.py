@@ -117,6 +117,17 @@ def test_what_was_turned_on_is_turned_off_where_the_model_is_refused(tmp_path: P
     assert (root / ioweight.QOS).read_text().startswith("8:0 enable=0")
 
 
+def test_a_kernel_that_cannot_share_the_disk_is_reported_as_that(tmp_path: Path) -> None:
+    """It would not take the old settings, either; nothing is left on record for `emu clean`."""
+    root, run = machine(tmp_path)
+    (root / ioweight.QOS).unlink()
+    (root / ioweight.QOS).mkdir()
+    sharing = shared(scenario(COST), "8:0", root, run, own_machine=True, home=tmp_path / "home")
+    with pytest.raises(EmuError, match="the disk cannot be shared by weight"), sharing:
+        pass
+    assert not [*(tmp_path / "home").iterdir()]
+
+
 @pytest.mark.parametrize(
     ("more", "disk", "lacks", "what"),
     [
