@@ -19,7 +19,8 @@ def fill(folder: Path, files: Mapping[str, Content]) -> None:
             place = folder
             for step in path.split("/")[:-1]:
                 place /= step
-                place.mkdir(mode=0o755, exist_ok=True)
+                place.mkdir(exist_ok=True)
+                place.chmod(0o755)  # whatever the umask is
             made = os.open(folder / path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(made, "wb") as file:
                 file.write(content.data)
