@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,15 +68,22 @@ def spawn(
     start_new_session: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start a long-lived child. In a session of its own by default, so that Ctrl-C reaches only its parent,
-    which then stops it in order. The caller ends and reaps it.
+    which then stops it in order. The caller ends and reaps it. EmuError where its words are too long for the kernel.
     """
-    return subprocess.Popen(
-        list(argv),
-        stdin=subprocess.DEVNULL if stdin is None else stdin,
-        stdout=stdout,
-        stderr=stderr,
-        env=dict(env) if env is not None else None,
-        cwd=cwd,
-        pass_fds=tuple(pass_fds),
-        start_new_session=start_new_session,
-    )
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            pass_fds=tuple(pass_fds),
+            start_new_session=start_new_session,
+        )
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        why = "its arguments and variables are too long: each may have 128 KiB in Linux, and all together about 2 MiB"
+        fix = "shorten them, or give it long values as files: a volume of a ConfigMap or Secret"
+        raise EmuError(f"cannot start {argv[0]}", why, fix) from error

@@ -17,3 +17,11 @@ def test_a_long_command_does_not_hide_what_it_said() -> None:
     assert caught.value.why.startswith("'sh -c echo no space")
     assert caught.value.why.endswith("… ended with status 3: no space")
     assert len(caught.value.why) < 120
+
+
+def test_variables_that_the_kernel_does_not_take_are_an_error_with_a_way_out() -> None:
+    """As of a container whose envFrom has a file's worth of text among its keys."""
+    with pytest.raises(EmuError) as refused:
+        command.spawn(["true"], env={"FILE": "x" * (128 << 10)})
+    assert "128 KiB" in refused.value.why
+    assert "volume" in refused.value.fix
