@@ -34,6 +34,9 @@ async def _asked(address: str, port: int) -> bool:
         writer.write(probe_request(address, port))
         head = await read_head(reader)
         body = await reader.read()
+        whole = True
         if head.fields.get("transfer-encoding", "").lower() == "chunked":
-            body = ChunkReader().feed(body)
-        return head.status == HTTPStatus.OK and body == _PROBED
+            chunks = ChunkReader()
+            body = chunks.feed(body)
+            whole = chunks.done
+        return head.status == HTTPStatus.OK and whole and body == _PROBED

@@ -18,11 +18,14 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         (CHUNKED + b"2\r\nqu\r\n3\r\neue\r\n0\r\n\r\n", True),
         (CHUNKED + b"5\r\nother\r\n0\r\n\r\n", False),
         (CHUNKED + b"queue", False),
+        (CHUNKED + b"5\r\nqueue\r\n", False),
         (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\nqueue", False),
     ],
 )
 def test_a_pod_is_ready_that_answers_the_probe(monkeypatch: pytest.MonkeyPatch, answer: bytes, ready: bool) -> None:
-    """With 200 and the name of the program, however the body is framed; so does Knative's activator take it."""
+    """With 200 and the name of the program, all of it, however the body is framed; so does Knative's activator take
+    it.
+    """
     monkeypatch.setattr(probe, "PROBE_LIMIT_S", 60.0)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
