@@ -9,7 +9,7 @@ from typing import cast
 
 from emu.daemon.http import answer_reader, forward, heads, http1
 from emu.daemon.http.chunks import ChunkReader
-from emu.daemon.http.flow import BODY_READ_BYTES, LARGE_BYTES, WRITE_BUFFER_BYTES, Stuck
+from emu.daemon.http.flow import BODY_READ_BYTES, LARGE_BYTES, WRITE_BUFFER_BYTES, Stuck, write_pieces
 from emu.daemon.http.known import Known
 
 MAX_ANSWER_HEAD_BYTES = 10 << 20
@@ -50,7 +50,7 @@ class KnownAnswer:
         if len(data) < LARGE_BYTES:
             client.write(self.head + data[self.said_bytes :])
         else:
-            client.writelines((self.head, memoryview(data)[self.said_bytes :]))
+            write_pieces(client, (self.head, memoryview(data)[self.said_bytes :]))
 
 
 class Asker:

@@ -6,13 +6,13 @@ import asyncio
 from collections import deque
 
 from emu.daemon.http import h2_frames as frames
-from emu.daemon.http.flow import LARGE_BYTES
+from emu.daemon.http.flow import LARGE_BYTES, write_pieces
 from emu.daemon.http.http1 import Headers
 
 WRITE_AT_BYTES = 64 * 1024
 """Gathered for one write at most, before it is asked whether the transport is full."""
 PIECE_BYTES = 1024
-"""Pieces smaller than this on average are put together for a write."""
+"""Pieces that are smaller than this on average are joined before they are written."""
 MOST_OWED = 10_000
 """Control frames kept for a peer that does not read; one for whom there would be more is cut (x/net,
 maxQueuedControlFrames).
@@ -338,7 +338,7 @@ class Sender(asyncio.BufferedProtocol):
             self._out_bytes = 0
             if not self.transport.is_closing():
                 if large:
-                    self.transport.writelines(out)
+                    write_pieces(self.transport, out)
                 else:
                     self.transport.write(b"".join(out))
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from collections.abc import Callable
+
 import pytest
 
 from emu.daemon.http.client import MOST_STUCK, WIDE_READ_BYTES
-from emu.daemon.http.flow import BODY_READ_BYTES
+from emu.daemon.http.flow import BODY_READ_BYTES, WRITE_BUFFER_BYTES, write_pieces
+from emu.daemon.loop import new_loop
 from tests.unit.daemon.daemon_wire import FakeApp, StartProxy, Wire, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -119,3 +124,36 @@ def test_clients_that_do_not_read_cost_little_more_than_one_read(queue_proxy: St
     assert proxy.memory("RssAnon") - before < most
     for client in clients:
         client.close()
+
+
+class _Writer(asyncio.Protocol):
+    """Counts how often it is to stop writing."""
+
+    paused = 0
+
+    def pause_writing(self) -> None:
+        self.paused += 1
+
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, new_loop], ids=["standard", "ours"])
+def test_pieces_written_at_once_fill_a_connection_as_one_does(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Whoever writes them learns that nobody reads, and nothing comes of writing to a connection that is lost."""
+
+    async def write() -> None:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        transport, writer = await asyncio.get_running_loop().create_connection(_Writer, sock=near)
+        transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+        while transport.get_write_buffer_size() <= WRITE_BUFFER_BYTES:
+            write_pieces(transport, (b"head", memoryview(BODY)))
+        assert writer.paused == 1
+        transport.abort()
+        write_pieces(transport, (b"head", memoryview(BODY)))
+        await asyncio.sleep(0)
+        far.close()
+
+    loop = make()
+    try:
+        loop.run_until_complete(write())
+    finally:
+        loop.close()
