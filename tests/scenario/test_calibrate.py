@@ -54,7 +54,8 @@ def test_an_image_is_measured_in_a_container(engine: Engine, profile_file: Path)
 
 def test_the_profile_can_be_run(emu_run: EmuRun, profile_file: Path) -> None:
     """`footprint: FILE` in a scenario; so light a queue-proxy lives through what kills Knative's."""
-    half = ("pod.queueProxy.resources.limits.memory=32Mi", "load.phases.steady.duration=7s")  # Knative's: some 500
+    until = "load.phases.steady.until={inFlight: 600, oomKills: 1, container: queue-proxy}"
+    half = ("pod.queueProxy.resources.limits.memory=32Mi", until)  # Knative's own is killed by some 500
     done = emu_run("queue-proxy-oom", "pod.runtime=process", f"pod.queueProxy.footprint={profile_file}", *half)
     assert done.summary["requests"]["in_flight_peak"] >= 550
     assert done.summary["containers"]["queue-proxy"]["oom_kills"] == 0
