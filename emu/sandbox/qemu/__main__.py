@@ -42,7 +42,7 @@ def build_command(sources: Path | None) -> None:
 @click.option(
     "--images/--no-images",
     "with_images",
-    help="Have in it what our container images are built from, and those built last.",
+    help="Give its Docker the latest build of emu's container images, and what a newer one is built from.",
 )
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="Set in the command's environment.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
