@@ -102,7 +102,7 @@ def _how_far(name: str, service: dict[str, Any]) -> str:
     ready, wanted = service["pods_ready_max"], service["pods_desired_max"]
     said = f"{name} had up to {count(ready, 'pod')}"
     if ready < wanted:
-        said = f"{name} had up to {ready} of the {wanted} pods that the autoscaler wanted"
+        said = f"{name} had {f'up to {ready}' if ready else 'none'} of the {wanted} pods that the autoscaler wanted"
     if service["pods_pending_max"]:
         why = service["pending_why"]
         said += f", because the node had no room ({why.partition('. ')[0].rstrip('.')})" if why else ""

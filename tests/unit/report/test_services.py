@@ -172,6 +172,8 @@ def test_a_pod_that_never_had_a_node_is_gone_when_it_is_removed(study: Study) ->
     assert (figures["pending_s"], figures["pods_started"], figures["pod_seconds"]) == (2.0, 2, 15.0)
     assert "no room (0/1 nodes are available: 1 Insufficient memory)" in SERVICES.headline(study, summary)[0]
     assert "1 pod at most was Pending, for 2.0 s in all: 0/1 nodes" in SERVICES.sentences(study, summary)[1]
+    summary["services"]["app"] |= {"pods_ready_max": 0, "pods_desired_max": 2}
+    assert SERVICES.headline(study, summary)[0].startswith("app had none of the 2 pods that the autoscaler wanted")
 
 
 def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> None:
