@@ -105,7 +105,7 @@ test-browser: $(STAMP) ## The report's page in a headless Chromium, which this i
 	@$(call tried,browser,$(PYTHON) -m pytest tests/browser -o cache_dir=build/tried/browser $(SLOWEST) $(ARGS),\
 	    $(AGAIN))
 
-test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in about four minutes
+test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests
 	@$(call tried,sandbox,$(PYTHON) -m pytest tests/sandbox -o cache_dir=build/tried/sandbox $(ARGS),$(AGAIN))
 
 bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
