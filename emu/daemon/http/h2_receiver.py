@@ -76,8 +76,10 @@ class Receiver(HeadReader):
                 self.flush_waiting()
         except ProtocolError as wrong:
             self.closed = True
-            # In x/net one write is under way, and what is made meanwhile is lost with the connection.
-            del self._out[0 if self.acks else 1 :]
+            # In x/net one write is under way, and what is made meanwhile is lost with the connection. DATA is a head
+            # and its payload.
+            under_way = 1 + (self._out[0][3] == frames.DATA) if self._out and not self.acks else 0
+            del self._out[under_way:]
             if not isinstance(wrong, TornFrameError):
                 self.say_goodbye(wrong.code)
                 self.write_out()

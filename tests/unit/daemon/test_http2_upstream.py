@@ -11,7 +11,7 @@ import pytest
 
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http import http1
-from emu.daemon.http.h2_stream import MOST_OWED, Piece
+from emu.daemon.http.h2_stream import MOST_OWED, Piece, Stream
 from emu.daemon.http.upstream import DialError
 from emu.daemon.queue_proxy.h2_known import KnownAnswer
 from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections, StreamAsker
@@ -31,8 +31,12 @@ class _Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Nobody reads it."""
+        self.written.append(bytes(data))
 
 
 class _Dialled(Http2Connections):
@@ -185,3 +189,25 @@ def test_a_peer_that_reads_no_answers_to_its_control_frames_is_cut(what: bytes) 
     assert not wire.closed
     made.receive(what)
     assert wire.closed
+
+
+def test_a_connection_that_ends_for_a_fault_ends_with_a_whole_frame() -> None:
+    """GOAWAY goes first; then what was on its way, which is no head without its DATA."""
+
+    async def written() -> bytes:
+        made = AppConnection()
+        made.transport = wire = _Wire()
+        made.receive(frames.settings_frame({}))
+        wire.written.clear()
+        Stream(made, 1).send(b"x" * 100)
+        made.receive(frames.frame(frames.SETTINGS, 0, 1))
+        return b"".join(wire.written)
+
+    said = asyncio.run(written())
+    kinds = []
+    while said:
+        word, _, _ = frames.unpack_head(said, 0)
+        kinds.append(word & 0xFF)
+        assert len(said) >= frames.HEAD_BYTES + (word >> 8)
+        said = said[frames.HEAD_BYTES + (word >> 8) :]
+    assert kinds == [frames.GOAWAY, frames.DATA]
