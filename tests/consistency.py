@@ -316,7 +316,7 @@ def _terminal(reported: RunReport, summary: dict[str, Any]) -> Iterator[str]:
             yield from _differ(f"requests to {name} in the table", row, sent)
     for row in (row for row in rows if row[0] in pods and len(row) > 3 and "/" in row[1]):  # a phase may be named so
         pod = pods[row[0]]
-        known = [pod["ready"] or "-", pod["status"] or "-", str(pod["restarts"])]
+        known = [pod["ready"] or "-", pod["status"] or "-", "-" if pod["restarts"] is None else str(pod["restarts"])]
         yield from _differ("the pod in the table", row[1:4], known)
 
 
