@@ -17,7 +17,7 @@ from emu.manifests.kserve_explained import explain_kserve
 from emu.manifests.kubernetes_explained import explain_kubernetes
 from emu.manifests.priority import explain_class, explain_priority
 from emu.manifests.starting_env import objects_of
-from emu.manifests.variables_explained import explain_secret
+from emu.manifests.variables_explained import explain_map, explain_secret
 
 
 def explain_files(paths: Sequence[Path]) -> list[Explanation]:
@@ -29,7 +29,7 @@ def explain(manifests: Manifests) -> list[Explanation]:
     """Each object of the manifests, each Secret, and each ConfigMap that is refused or unknown."""
     config, found = _cluster(manifests.maps)
     for document in manifests.other_maps:
-        entry = Explanation(document)
+        entry = explain_map(document)
         what = "is none that configures Knative or KServe: emu reads it for variables and volumes alone"
         entry.note(f"ConfigMap {document.name} {what}")
         found.append(entry)

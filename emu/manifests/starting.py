@@ -219,7 +219,7 @@ def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
     document = documents[0]
     scalers = _scalers_of(document, manifests)
     classes = [one for one in manifests.documents if one.group == SCHEDULING]
-    read = (document, *scalers, *classes, *manifests.secrets)
+    read = (document, *scalers, *classes, *manifests.other_maps, *manifests.secrets)
     raise_all(
         EmuError(
             f"{refusal.mark}: {refusal.by} refuses {one.title}",

@@ -34,11 +34,11 @@ class Held:
     document: Document
     data: Mapping[str, str]
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Keys whose values no variable can have, and why."""
+    """Keys whose values neither a variable nor a file of emu's can have, and why."""
 
     def place(self, key: str) -> Mark:
         """Where a key stands."""
-        nodes = (node_at(self.document.node, (group, key)) for group in ("stringData", "data"))
+        nodes = (node_at(self.document.node, (group, key)) for group in ("stringData", "data", "binaryData"))
         found: Node = next((one for one in nodes if one is not None), self.document.node)
         return found.mark
 
@@ -52,10 +52,16 @@ def objects_of(documents: Sequence[Document]) -> dict[tuple[Kind, str], Held]:
     found: dict[tuple[Kind, str], Held] = {}
     for one in documents:
         if one.kind == "ConfigMap":
-            found["ConfigMap", one.name] = Held(one, decode(one.node, one.kind).value.get("data") or {})
+            value = decode(one.node, one.kind).value
+            binary = dict.fromkeys(_mapping(value.get("binaryData")), "is no text")
+            found["ConfigMap", one.name] = Held(one, value.get("data") or {}, binary)
         elif one.kind == "Secret":
             found["Secret", one.name] = _secret(one)
     return found
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _secret(document: Document) -> Held:

@@ -25,12 +25,13 @@ def file_volumes(volumes: Sequence[Mapping[str, Any]], objects: Held) -> tuple[d
         if keys is None:
             others.append(name)
             continue
-        entry: Lines = {"name": name, **keys}
         if why := not_mounted(volume, objects):
             left_out.append(f"the volume {name}; in a cluster its pods wait in ContainerCreating: {why}")
             continue
         left_out += [f"{one} of the volume {name}" for one in strange]
-        made[name] = entry
+        readable, lost = _readable(keys, objects)
+        left_out += [f"the file {path} of the volume {name}, whose content is no text" for path in lost]
+        made[name] = {"name": name, **readable}
     if others:
         left_out.append(f"volumes other than emptyDir, configMap, secret and projected ({', '.join(others)})")
     return made, left_out
@@ -75,14 +76,33 @@ def _rest(given: Mapping[str, Any]) -> Lines:
     return {**made, **({"optional": True} if given.get("optional") else {})}
 
 
+def _readable(keys: Lines, objects: Held) -> tuple[Lines, list[str]]:
+    """A volume without the items whose values no scenario can hold, and the paths of these. A source of which no item
+    is left goes with them, as none would mean all keys.
+    """
+    kept: list[Lines] = []
+    lost: list[str] = []
+    all_sources = keys["projected"]["sources"] if "projected" in keys else [keys]
+    for source, (kind, given, name) in zip(all_sources, _sources(keys), strict=True):
+        held = objects.get((kind, name))
+        items = given.get("items") or ()
+        rest = [one for one in items if held is None or one["key"] not in held.unreadable]
+        lost += [str(one["path"]) for one in items if one not in rest]
+        if rest or not items:
+            kept.append({key: {**value, "items": rest} if items else value for key, value in source.items()})
+    if not lost:
+        return keys, []
+    if "projected" in keys or not kept:
+        return {"projected": {**keys.get("projected", {}), "sources": kept}}, lost
+    return kept[0], lost
+
+
 def _sources(volume: Mapping[str, Any]) -> Iterator[tuple[Kind, Mapping[str, Any], str]]:
-    """Each object of a scenario's volume: its kind, what is asked of it, its name."""
-    for kind, key, name in _KINDS:
-        if (given := volume.get(key)) is not None:
-            yield kind, given, str(given[name])
-        for one in (volume.get("projected") or {}).get("sources", ()):
-            if (source := one.get(key)) is not None:
-                yield kind, source, str(source["name"])
+    """Each object of a scenario's volume, in order: its kind, what is asked of it, its name."""
+    for one in (volume.get("projected") or {}).get("sources", (volume,)):
+        for kind, key, name in _KINDS:
+            if (given := one.get(key)) is not None:
+                yield kind, given, str(given[name if one is volume else "name"])
 
 
 def _missing(source: tuple[Kind, Mapping[str, Any], str], objects: Held) -> str:
@@ -93,7 +113,8 @@ def _missing(source: tuple[Kind, Mapping[str, Any], str], objects: Held) -> str:
     if held is None:
         return f'{kind.lower()} "{name}" not found'
     word = "config" if kind == "ConfigMap" else "secret"
-    absent = [one["key"] for one in given.get("items", ()) if one["key"] not in held.data]
+    there = {*held.data, *held.unreadable}
+    absent = [one.get("key", "") for one in given.get("items", ()) if one.get("key") not in there]
     return f"references non-existent {word} key: {absent[0]}" if absent else ""
 
 

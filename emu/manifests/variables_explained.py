@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emu.files.yamlfile import Mark, Node
@@ -13,6 +13,7 @@ from emu.manifests.knative_notes import unknown_notes
 from emu.manifests.starting_env import Objects, named, objects_of, wrong_base64
 from emu.manifests.starting_security import security_of
 from emu.policy.kubelet.environment import CONFIG_ERROR, Kind, references
+from emu.policy.kubelet.objectfiles import wrong_key
 
 _KEY_REFS = {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
 _SOURCE_REFS = {"configMapRef": "ConfigMap", "secretRef": "Secret"}
@@ -131,17 +132,37 @@ def _mark(place: Node | None) -> Mark | None:
     return place.mark if place is not None else None
 
 
-def explain_secret(document: Document) -> Explanation:
-    """Its keys, and what the API server refuses of it."""
+def explain_map(document: Document) -> Explanation:
+    """What the API server refuses of a ConfigMap."""
+    return _explained(document, ("data", "binaryData"))[0]
+
+
+def _explained(document: Document, groups: Sequence[str]) -> tuple[Explanation, Mapping[str, Any]]:
+    """A ConfigMap or Secret with what is wrong with its fields and keys; and what is read of it."""
     made = Explanation(document)
     read = decode(document.node, document.kind)
     unknown_notes(made, read.unknown)
     made.refusals = [
-        Refusal(one.words, one.mark, "the API server", "quote it: every value of a Secret is a text")
+        Refusal(one.words, one.mark, "the API server", f"quote it: every value of a {document.kind} is a text")
         for one in read.misfits
     ]
+    for group in groups:
+        node = node_at(document.node, (group,))
+        for key in node.key_marks if node is not None else ():
+            shown = "data" if group == "stringData" else group
+            where = node.key_marks.get(key, node.mark) if node is not None else document.node.mark
+            made.refusals += [
+                Refusal(f'{shown}[{key}]: Invalid value: "{key}": {words}', where, "the API server", "rename it")
+                for words in wrong_key(key)
+            ]
+    return made, read.value
+
+
+def explain_secret(document: Document) -> Explanation:
+    """Its keys, and what the API server refuses of it."""
+    made, value = _explained(document, ("data", "stringData"))
     held = objects_of([document])["Secret", document.name]
-    for key, text in (read.value.get("data") or {}).items():
+    for key, text in (value.get("data") or {}).items():
         if (at := wrong_base64(str(text))) is not None:
             words = f'Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte {at}'
             node = node_at(document.node, ("data", key))

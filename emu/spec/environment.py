@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from emu.policy.kubelet import environment as kubelet
+from emu.policy.kubelet.objectfiles import wrong_key
 from emu.policy.quantity import json_quantity
 from emu.policy.secrets import MASK
 from emu.spec.values import Model, SpecError, distinct, listed, raise_each
@@ -170,6 +171,20 @@ class ObjectSpec(Model):
     """Its name."""
     data: dict[str, str] = Field(default_factory=dict)
     """Its keys, with their values as text; of a Secret, decoded."""
+
+    @model_validator(mode="after")
+    def _keys_are_names_of_files(self) -> Self:
+        raise_each(
+            SpecError(
+                f"{key!r} cannot be a key",
+                why=f"Kubernetes refuses it: {wrong[0]}",
+                fix="rename it; letters, digits, -, _ and . are allowed",
+                at=("data", key),
+            )
+            for key in self.data
+            if (wrong := wrong_key(key))
+        )
+        return self
 
 
 def values_of(env: Mapping[str, str | EnvSourceSpec]) -> dict[str, kubelet.Value]:

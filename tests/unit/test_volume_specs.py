@@ -155,3 +155,13 @@ def test_an_init_container_has_to_fit_on_the_machine() -> None:
     plays = {"good": read_scenario(text, "it")}
     assert list(lacking(plays, "host", 3 * 2**30, 0)) == []
     assert "3 GiB, do not fit" in next(lacking(plays, "host", 2 * 2**30, 0)).what
+
+
+@pytest.mark.parametrize("of", ["configMaps.0", "secrets.0"])
+def test_a_key_that_would_leave_its_volume_is_refused(of: str) -> None:
+    """Before anything is made, at its place, and without its value."""
+    old = {"configMaps.0": "log: debug", "secrets.0": "password: hunter2"}[of]
+    with pytest.raises(EmuError) as error:
+        read_scenario(FILES.replace(old, "../../x: hunter2").replace("VOLUME", "emptyDir: {}"), "it.yaml")
+    assert f"pod.{of}.data.../../x: '../../x' cannot be a key" in error.value.what
+    assert "hunter2" not in f"{error.value}{error.value.why}{error.value.fix}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -88,3 +89,22 @@ def wrong_path(path: str) -> str:
     if ".." in path.split("/"):
         return f"Invalid value: \"{path}\": must not contain '..'"
     return f"Invalid value: \"{path}\": must not start with '..'" if path.startswith("..") else ""
+
+
+def wrong_key(key: str) -> list[str]:
+    """What the API server refuses of a key of a ConfigMap or Secret: each of them may become a file of its name."""
+    found = ["must be no more than 253 characters"] if len(key.encode()) > _LONGEST_KEY else []
+    if not re.fullmatch(_KEY, key):
+        found.append(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+            f"'KEY_NAME',  or 'key-name', regex used for validation is '{_KEY}')"
+        )
+    if key in (".", ".."):
+        found.append(f"must not be '{key}'")
+    elif key.startswith(".."):
+        found.append("must not start with '..'")
+    return found
+
+
+_KEY = "[-._a-zA-Z0-9]+"
+_LONGEST_KEY = 253

@@ -439,3 +439,49 @@ def test_a_priority_class_that_the_api_server_refuses_is_refused(tmp_path: Path)
     path.write_text(f"{KSVC % ('', 0)}---\n{made}", encoding="utf-8")
     with pytest.raises(EmuError, match="the API server refuses PriorityClass high"):
         of(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ('{"../x": a}', 'data[../x]: Invalid value: "../x": a valid config key must consist of'),
+        ("{a: 5}", "cannot unmarshal number"),
+    ],
+)
+def test_a_config_map_that_the_api_server_refuses_is_refused(tmp_path: Path, data: str, why: str) -> None:
+    """With the place of the key or the value."""
+    path = tmp_path / "shop.yaml"
+    path.write_text(
+        f"{KSVC % ('', 0)}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {data}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(EmuError, match="the API server refuses ConfigMap c") as wrong:
+        of(path)
+    assert why in wrong.value.why
+
+
+@pytest.mark.parametrize(
+    ("volume", "kept"),
+    [
+        ("secret: {secretName: s, items: [{key: jks, path: a}, {key: pw, path: b}]}", ["b"]),
+        ("secret: {secretName: s, items: [{key: jks, path: a}]}", []),
+        ("projected: {sources: [{secret: {name: s, items: [{key: jks, path: a}]}}, {configMap: {name: c}}]}", ["x"]),
+        ("configMap: {name: c, items: [{key: bin, path: a}, {key: x, path: c}]}", ["c"]),
+    ],
+)
+def test_a_file_that_is_no_text_is_left_out_by_itself(tmp_path: Path, volume: str, kept: list[str]) -> None:
+    """A keystore in a Secret, or `binaryData`: in a cluster the pod starts, and so it does here."""
+    mounts = "volumeMounts: [{name: v, mountPath: /v, readOnly: true}]"
+    text = KSVC.replace("shop}]", f"shop, {mounts}}}]\n      volumes: [{{name: v, {volume}}}]") % ("", 0)
+    path = tmp_path / "shop.yaml"
+    path.write_text(
+        f"{text}---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ndata: {{jks: /u3+7Q==, pw: eA==}}\n"
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {x: text}\nbinaryData: {bin: /u3+7Q==}\n",
+        encoding="utf-8",
+    )
+    pod = of(path).pod
+    (made,) = pod.volumes
+    assert made.files is not None
+    assert list(contents(made.files, objects(pod.config_maps, pod.secrets))) == kept
+    assert "the file a of the volume v, whose content is no text" in pod.left_out
+    assert not any("wait in ContainerCreating" in one for one in pod.left_out)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from emu.policy.kubelet.environment import Data, Kind
-from emu.policy.kubelet.objectfiles import Content, FilesOf, Item, MountError, ObjectFiles, contents, wrong_path
+from emu.policy.kubelet.objectfiles import (
+    Content,
+    FilesOf,
+    Item,
+    MountError,
+    ObjectFiles,
+    contents,
+    wrong_key,
+    wrong_path,
+)
 
 OBJECTS: dict[Kind, Data] = {"ConfigMap": {"app": {"a": "1", "b": "2"}}, "Secret": {"db": {"a": "hidden"}}}
 
@@ -46,3 +55,23 @@ def test_a_path_out_of_the_volume_is_refused(path: str) -> None:
     """As the API server does."""
     assert wrong_path(path)
     assert not wrong_path("a/b..c")
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("tls.key", []),
+        ("..", ["must not be '..'"]),
+        ("..data", ["must not start with '..'"]),
+        ("k" * 254, ["must be no more than 253 characters"]),
+    ],
+)
+def test_a_key_is_the_name_of_a_file(key: str, words: list[str]) -> None:
+    """As the API server has it."""
+    assert wrong_key(key) == words
+
+
+@pytest.mark.parametrize("key", ["../../etc/cron.d/x", "a/b", "", "a b"])
+def test_a_key_leads_out_of_no_volume(key: str) -> None:
+    """Files are made as root, so a key with a slash is refused before."""
+    assert "a valid config key must consist of" in wrong_key(key)[0]
