@@ -67,7 +67,7 @@ def _reference(target: Spec, *, with_group: bool) -> Iterator[Refused]:
     group, slash, rest = version.partition("/")
     if "/" in rest and version != "/":
         yield "apiVersion", f'Invalid value: "{version}": unexpected GroupVersion string: {version}'
-    elif with_group and not (slash and group):
+    elif with_group and not (slash and group) and target.get("kind") != "ReplicationController":
         yield "apiVersion", f'Invalid value: "{version}": apiVersion must specify API group'
 
 

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from emu.manifests.names import dns1123_label, dns1123_subdomain
+from emu.policy.kubelet.objectfiles import wrong_path
 from emu.policy.quantity import json_quantity
 
 Spec = dict[str, Any]
 Refused = tuple[str, str]
 """The field's path, and what is wrong with it."""
 _REQUIRED = "Required value"
+_OF_FILES = (("secret", "secretName"), ("configMap", "name"))
 _SHARED = ("cpu", "memory", "ephemeral-storage")
 """Resources of which a container may have a limit above its request."""
 
@@ -51,6 +53,7 @@ def refused_containers(spec: Spec, path: str, *, whole_images: bool) -> Iterator
     """Of a pod's containers; `path` is where its spec is. `whole_images`: no spaces around the name of an image."""
     if not spec.get("containers"):
         yield f"{path}.containers", _REQUIRED
+    yield from _volumes(spec.get("volumes") or (), f"{path}.volumes")
     names: set[str] = set()
     volumes = {one.get("name", "") for one in spec.get("volumes") or () if one.get("name")}
     for group in ("containers", "initContainers"):
@@ -58,6 +61,38 @@ def refused_containers(spec: Spec, path: str, *, whole_images: bool) -> Iterator
             found = [*_named(container, names), *_image(container, whole=whole_images), *_lists(container, volumes)]
             for key, words in (*found, *_amounts(container.get("resources") or {})):
                 yield f"{path}.{group}[{number}].{key}", words
+
+
+def _volumes(volumes: Sequence[Spec], path: str) -> Iterator[Refused]:
+    """Their names, and the files of ConfigMaps and Secrets."""
+    names: set[str] = set()
+    for number, volume in enumerate(volumes):
+        for key, words in (*_files(volume), *_named(volume, names)):
+            yield f"{path}[{number}].{key}", words
+
+
+def _files(volume: Spec) -> Iterator[Refused]:
+    sources = [(key, name, volume[key]) for key, name in _OF_FILES if key in volume]
+    projected: Spec = volume.get("projected") or {}
+    for number, one in enumerate(projected.get("sources") or ()):
+        sources += [(f"projected.sources[{number}].{key}", "name", one[key]) for key, _ in _OF_FILES if key in one]
+    for path, name, source in sources:
+        if not source.get(name):
+            yield f"{path}.{name}", _REQUIRED
+        yield from _mode(f"{path}.defaultMode", source.get("defaultMode"))
+        for number, item in enumerate(source.get("items") or ()):
+            where = f"{path}.items[{number}]"
+            if not item.get("key"):
+                yield f"{where}.key", _REQUIRED
+            if wrong := wrong_path(item.get("path", "")):
+                yield f"{where}.path", wrong
+            yield from _mode(f"{where}.mode", item.get("mode"))
+    yield from _mode("projected.defaultMode", projected.get("defaultMode"))
+
+
+def _mode(path: str, mode: int | None) -> Iterator[Refused]:
+    if mode is not None and not 0 <= mode <= 0o777:
+        yield path, f"Invalid value: {mode}: must be a number between 0 and 0777 (octal), both inclusive"
 
 
 def _named(container: Spec, names: set[str]) -> Iterator[Refused]:

@@ -112,10 +112,11 @@ ScaledConfig behavior=*Behavior name=s
 ScaledTrigger type=s name=s useCachedMetrics=b metadata={}s authenticationRef=any metricType=s
 ScaledFallback failureThreshold=i32 replicas=i32 behavior=s
 TargetRef apiVersion=s kind=s name=s
-Metric type=s object=any pods=*NamedMetric resource=*ResourceMetric containerResource=*ResourceMetric
+Metric type=s object=*ObjectMetric pods=*NamedMetric resource=*ResourceMetric containerResource=*ResourceMetric
  external=*NamedMetric
 ResourceMetric name=s container=s target=Target
 NamedMetric metric=MetricName target=Target
+ObjectMetric describedObject=TargetRef metric=MetricName target=Target
 MetricName name=s selector=*Selector
 Target type=s value=*q averageValue=*q averageUtilization=*i32
 Behavior scaleUp=*Scaling scaleDown=*Scaling

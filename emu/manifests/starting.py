@@ -265,6 +265,7 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
     spec = decode(document.node, document.kind).value["spec"]
     replicas = 1 if spec.get("replicas") is None else int(spec["replicas"])
     pods = {"containers": [], **spec["template"]["spec"]}
+    pods["volumes"] = [one if len(one) > 1 else {**one, "emptyDir": {}} for one in pods.get("volumes") or ()]
     of = _metadata(spec["template"], pods)
     if not scalers:
         return Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=replicas)

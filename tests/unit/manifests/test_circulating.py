@@ -237,3 +237,18 @@ def test_what_a_run_has_that_the_cluster_has_not(tmp_path: Path, annotations: st
     path = tmp_path / "isvc.yaml"
     path.write_text(ISVC.replace("gs://x/y", uri) % (annotations, ""), encoding="utf-8")
     assert left_out in scenario_of(read_manifests([path]))
+
+
+def test_a_metric_of_an_object_that_is_none_is_refused(tmp_path: Path) -> None:
+    """With its place, and without a traceback."""
+    (found,) = explained(tmp_path, HPA % ("v2", "Deployment", "metrics: [{type: Object, object: {target: 5}}]"))
+    assert "cannot unmarshal number into Go struct field .spec.metrics.0.object.target" in found.refusals[0].words
+
+
+def test_a_volume_without_a_kind_is_an_empty_one(tmp_path: Path) -> None:
+    """So is `emptyDir:` with nothing behind it: Kubernetes fills it in."""
+    path = tmp_path / "web.yaml"
+    text = DEPLOYMENT % ("minReadySeconds: 0", "{}, volumeMounts: [{name: a, mountPath: /a}]")
+    path.write_text(text.replace("}]}\n", "}], volumes: [{name: a, emptyDir: }, {name: b}]}\n"), encoding="utf-8")
+    made = scenario_of(read_manifests([path]))
+    assert made.count("emptyDir: {}") == 2 and "leftOut" not in made

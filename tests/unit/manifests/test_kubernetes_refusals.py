@@ -54,6 +54,25 @@ OF_A_POD: list[tuple[dict[str, Any], list[str]]] = [
         {"containers": [{"name": "a", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/x"}]}]},
         ['spec.containers[0].volumeMounts[0].name: Not found: "v"'],
     ),
+    (
+        {
+            "containers": [{"name": "a", "image": "i"}],
+            "volumes": [
+                {"configMap": {"name": "c", "items": [{"path": "x"}, {"key": "k", "path": "../x"}]}},
+                {"name": "v", "secret": {"defaultMode": 644}},
+                {"name": "v"},
+            ],
+        },
+        [
+            "spec.volumes[0].configMap.items[0].key: Required value",
+            "spec.volumes[0].configMap.items[1].path: Invalid value: \"../x\": must not contain '..'",
+            "spec.volumes[0].name: Required value",
+            "spec.volumes[1].secret.secretName: Required value",
+            "spec.volumes[1].secret.defaultMode: Invalid value: 644: must be a number between 0 and 0777 (octal), "
+            "both inclusive",
+            'spec.volumes[2].name: Duplicate value: "v"',
+        ],
+    ),
 ]
 
 
@@ -117,3 +136,9 @@ def test_an_autoscaler_is_refused_in_the_words_of_the_api_server(spec: dict[str,
     """Among its lines there is one for each fault."""
     whole = {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}}
     assert wanted in [f"{path}: {words}" for path, words in refused(whole | spec)]
+
+
+def test_a_replication_controller_has_no_api_group() -> None:
+    """The one kind of the core API that scales is the one that needs none."""
+    target = {"apiVersion": "v1", "kind": "ReplicationController", "name": "r"}
+    assert not list(refused({"maxReplicas": 3, "scaleTargetRef": target}))
