@@ -25,7 +25,15 @@ from emu.manifests.kserve_explained import read_config, runtimes_of
 from emu.manifests.priority import priority_keys
 from emu.manifests.queueproxy import queue_proxy_resources
 from emu.manifests.starting_env import objects_for, objects_of
-from emu.manifests.starting_hpa import APP, RESOURCES, knative_keys, of_scaled_object, spec_of, standard_keys
+from emu.manifests.starting_hpa import (
+    APP,
+    RESOURCES,
+    knative_keys,
+    of_scaled_object,
+    spec_of,
+    standard_keys,
+    without_tolerance,
+)
 from emu.manifests.starting_hpa import load_for as hpa_load
 from emu.manifests.starting_keda import keda_keys
 from emu.manifests.starting_load import load_for
@@ -281,6 +289,9 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
         return replace(made, hpa=of_keda, keda=keda)
     hpa, others = spec_of(decode_hpa(scalers[0]).value["spec"])
     left_out = [f"metrics of type {kind}, which need an adapter" for kind in dict.fromkeys(others)]
+    asked, hpa = hpa, without_tolerance(hpa)
+    if asked != hpa:
+        left_out.append("the tolerance of its behavior: the controller's own counts")
     if others and not hpa.metrics:
         left_out.append("its HorizontalPodAutoscaler, so there is one pod")
         return Chosen(document.title, document.name, pods, left_out=left_out, deployment=True, of=of)

@@ -76,6 +76,16 @@ def spec_of(spec: Mapping[str, Any]) -> tuple[HpaSpec, list[str]]:
     ), others
 
 
+def without_tolerance(spec: HpaSpec) -> HpaSpec:
+    """It with the controller's tolerance alone, which is all that emu's autoscaler has."""
+    if spec.behavior is None:
+        return spec
+    up, down = (
+        None if one is None else replace(one, tolerance=None) for one in (spec.behavior.up, spec.behavior.down)
+    )
+    return replace(spec, behavior=replace(spec.behavior, up=up, down=down))
+
+
 def of_scaled_object(spec: Mapping[str, Any]) -> HpaSpec | None:
     """The HorizontalPodAutoscaler that KEDA makes of a ScaledObject; None where it has other triggers than cpu and
     memory. Those are always active, so it is never scaled to zero.

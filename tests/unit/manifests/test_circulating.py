@@ -252,3 +252,13 @@ def test_a_volume_without_a_kind_is_an_empty_one(tmp_path: Path) -> None:
     path.write_text(text.replace("}]}\n", "}], volumes: [{name: a, emptyDir: }, {name: b}]}\n"), encoding="utf-8")
     made = scenario_of(read_manifests([path]))
     assert made.count("emptyDir: {}") == 2 and "leftOut" not in made
+
+
+def test_a_tolerance_of_a_behavior_is_left_out(tmp_path: Path) -> None:
+    """Kubernetes has it since 1.35; the rest of the autoscaler runs."""
+    hpa = HPA % ("v2", "Deployment", "behavior: {scaleUp: {tolerance: 0.05, stabilizationWindowSeconds: 7}}")
+    path = tmp_path / "web.yaml"
+    path.write_text(f"{DEPLOYMENT % ('minReadySeconds: 0', '{}')}---\n{hpa}", encoding="utf-8")
+    made = scenario_of(read_manifests([path]))
+    assert "stabilizationWindowSeconds: 7" in made and "tolerance:" not in made
+    assert "the tolerance of its behavior: the controller's own counts" in made
