@@ -84,6 +84,6 @@ def in_flight_by_pod(requests: list[Request]) -> dict[str, InFlight]:
             return {}
         if request.pod:
             by_pod[request.pod].append(request)
-    if requests and not by_pod:
+    if requests and all(request.reached == "none" for request in requests):
         return {"": InFlight()}
     return {pod: count_in_flight(some, in_pod=True) for pod, some in by_pod.items()}

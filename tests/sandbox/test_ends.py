@@ -167,7 +167,7 @@ def test_a_process_of_the_sandbox_that_is_killed(victim: str) -> None:
             stderr=os.open(os.devnull, 1),
         )
     assert caught.value.what == "the guest ended by itself"
-    said = {"keeper": "keeps it was ended by signal 9", "kernel": "linux.uml was ended by signal 9"}
+    said = {"keeper": "keeps it was ended by SIGKILL", "kernel": "linux.uml was ended by SIGKILL"}
     assert said.get(victim, f"process {pids[victim]} of the guest's kernel was killed") in caught.value.cause
     wait_until(there.gone, "the guest to be gone")
     assert leftovers() == []

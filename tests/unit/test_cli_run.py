@@ -134,7 +134,7 @@ def test_a_sandbox_that_is_lost(
             read.append(os.read(stdin, 1 << 20))
             shutil.copytree(fake_runs.cut_off(tmp_path / "fake").path, out, dirs_exist_ok=True)
             if how == "the kernel":
-                raise SandboxError("the guest ended by itself", "linux.uml was ended by signal 9", "run it again")
+                raise SandboxError("the guest ended by itself", "linux.uml was ended by SIGKILL", "run it again")
             return 137
 
     monkeypatch.setattr(uml, "Guest", LostGuest)

