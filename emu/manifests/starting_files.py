@@ -7,6 +7,7 @@ from typing import Any
 
 from emu.manifests.yamltext import Lines
 from emu.policy.kubelet.environment import Kind
+from emu.policy.kubelet.objectfiles import FilesOf, Item, missing
 
 Held = Mapping[tuple[Kind, str], Any]
 _KINDS: tuple[tuple[Kind, str, str], ...] = (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName"))
@@ -107,15 +108,10 @@ def _sources(volume: Mapping[str, Any]) -> Iterator[tuple[Kind, Mapping[str, Any
 
 def _missing(source: tuple[Kind, Mapping[str, Any], str], objects: Held) -> str:
     kind, given, name = source
-    if given.get("optional"):
-        return ""
     held = objects.get((kind, name))
-    if held is None:
-        return f'{kind.lower()} "{name}" not found'
-    word = "config" if kind == "ConfigMap" else "secret"
-    there = {*held.data, *held.unreadable}
-    absent = [one.get("key", "") for one in given.get("items", ()) if one.get("key") not in there]
-    return f"references non-existent {word} key: {absent[0]}" if absent else ""
+    items = tuple(Item(str(one.get("key", "")), "") for one in given.get("items", ()))
+    wanted = FilesOf(kind, name, items, optional=bool(given.get("optional")))
+    return missing(wanted, None if held is None else {*held.data, *held.unreadable})
 
 
 def named_by_volumes(volumes: Sequence[Lines]) -> Iterator[tuple[Kind, str, str | None]]:

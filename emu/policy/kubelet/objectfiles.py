@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from emu.policy.kubelet.environment import Data, Kind
@@ -60,21 +60,30 @@ def contents(volume: ObjectFiles, objects: Mapping[Kind, Data]) -> dict[str, Con
 
 
 def _contents(source: FilesOf, mode: int, objects: Mapping[Kind, Data]) -> dict[str, Content]:
-    kind, data = source.kind.lower(), objects.get(source.kind, {}).get(source.name)
+    data = objects.get(source.kind, {}).get(source.name)
+    if why := missing(source, data):
+        raise MountError(why)
     if data is None:
-        if source.optional:
-            return {}
-        raise MountError(f'{kind} "{source.name}" not found')
+        return {}
     if not source.items:
         return {key: Content(value.encode(), mode) for key, value in data.items()}
-    made = {}
-    for item in source.items:
-        if item.key in data:
-            own = mode if item.mode is None else item.mode
-            made[item.path] = Content(data[item.key].encode(), own)
-        elif not source.optional:
-            raise MountError(f"references non-existent {_WORDS[source.kind]} key: {item.key}")
-    return made
+    return {
+        item.path: Content(data[item.key].encode(), mode if item.mode is None else item.mode)
+        for item in source.items
+        if item.key in data
+    }
+
+
+def missing(source: FilesOf, keys: Collection[str] | None) -> str:
+    """What the kubelet says where an object with these keys lacks one, or there is no such object (None); empty where
+    nothing is missing.
+    """
+    if source.optional:
+        return ""
+    if keys is None:
+        return f'{source.kind.lower()} "{source.name}" not found'
+    absent = [item.key for item in source.items if item.key not in keys]
+    return f"references non-existent {_WORDS[source.kind]} key: {absent[0]}" if absent else ""
 
 
 _WORDS = {"ConfigMap": "config", "Secret": "secret"}
