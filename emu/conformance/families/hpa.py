@@ -80,7 +80,7 @@ def hpa_series(given: Mapping[str, Any]) -> dict[str, Any]:
 def knative_hpa(given: Mapping[str, Any]) -> dict[str, Any]:
     """Annotations and config-autoscaler → the spec that Knative writes."""
     config = cluster_config(given.get("config_autoscaler") or {})
-    settings = knative.settings_of((given.get("annotations") or {}), config, given.get("reachability", ""))
+    settings = knative.settings_of(given.get("annotations") or {}, config, given.get("reachability", ""))
     return {"hpa_spec_before_kubernetes_defaults": written(knative.autoscaler(settings))}
 
 

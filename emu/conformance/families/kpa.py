@@ -82,7 +82,7 @@ def scale_to_zero(given: Mapping[str, Any]) -> dict[str, Any]:
         cluster_config(given.get("config_autoscaler") or {}), progress_deadline_s=given["progress_deadline_s"]
     )
     zero = to_zero(
-        settings_for((given.get("annotations") or {}), config, 0, given.get("reachability", "")),
+        settings_for(given.get("annotations") or {}, config, 0, given.get("reachability", "")),
         Timing(),
         given["desired_after_bounds"],
         given["condition"],
@@ -103,7 +103,7 @@ def active_condition(given: Mapping[str, Any]) -> dict[str, Any]:
     """The condition Active after a look."""
     config = ClusterConfig(allow_zero_initial_scale=given["allow_zero_initial_scale"])
     before = given["initial_scale_reached_before"]
-    least = ready_threshold(settings_for((given.get("annotations") or {}), config), before)
+    least = ready_threshold(settings_for(given.get("annotations") or {}, config), before)
     was = _EARLIER._replace(active=given["was"])
     condition = condition_after(was, given["want"], given["ready"], least)
     return {

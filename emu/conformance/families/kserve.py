@@ -36,7 +36,7 @@ def kserve_to_hpa(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def kserve_validation(given: Mapping[str, Any]) -> dict[str, Any]:
     """A component and annotations, as they are after defaulting → the refusal."""
-    found = component_refusal((given.get("component") or {}), (given.get("isvc_annotations") or {}))
+    found = component_refusal(given.get("component") or {}, given.get("isvc_annotations") or {})
     return {"refused_with": found and found.words}
 
 

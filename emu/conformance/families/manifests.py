@@ -22,8 +22,8 @@ def _refused(problems: list[Problem]) -> list[str] | None:
 
 def annotation_validation(given: Mapping[str, Any]) -> dict[str, Any]:
     """A revision's annotations → the lines of the refusal."""
-    config = read_autoscaler((given.get("config_autoscaler") or {}) or {})
-    return {"refused_with": _refused(validate_autoscaling((given.get("annotations") or {}), config))}
+    config = read_autoscaler(given.get("config_autoscaler") or {})
+    return {"refused_with": _refused(validate_autoscaling(given.get("annotations") or {}, config))}
 
 
 def config_validation(given: Mapping[str, Any]) -> dict[str, Any]:
