@@ -39,7 +39,7 @@ $(STAMP): .venv/.python emu/doctor/packages.py emu/sandbox/uml/parts.py scripts/
 	@packages=$$($(PYTHON) -m emu.doctor.packages) && scripts/install-packages $$packages
 	@[ "$$($(PYTHON) scripts/where-it-runs.py --place 2>/dev/null)" != sandbox ] \
 	    || .venv/bin/emu sandbox kernel --fetch --if-none \
-	    || echo "make install: the sandbox goes on with the distribution's kernel (see above)"
+	    || echo "make install: the sandbox continues with the distribution's kernel (see above)"
 	@touch $@
 
 run-scenario: $(STAMP) ## The main job: SCENARIO=queue-proxy-oom ARGS="--set pod.containerConcurrency=10"

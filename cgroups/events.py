@@ -113,7 +113,7 @@ class EventWatcher:
             self._drop(fd)
 
     def paths(self) -> list[Path]:
-        """What is watched now."""
+        """The directories that are watched now."""
         return [file.path for file in self._files.values()]
 
     def filenos(self) -> list[int]:

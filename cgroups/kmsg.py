@@ -1,7 +1,7 @@
 """Read /dev/kmsg: one record a read(2), its number in sequence, and what was lost reported as lost.
 
 The format is the kernel's Documentation/ABI/testing/dev-kmsg. The ring buffer is overwritten while nothing reads;
-the kernel then answers EPIPE once and goes on with the oldest record it still has. Anybody who may write /dev/kmsg
+the kernel then answers EPIPE once and continues with the oldest record it still has. Anyone who may write /dev/kmsg
 can put lines there, with a facility that is not 0: only facility 0 is the kernel's own word.
 """
 
@@ -96,7 +96,7 @@ def parse_record(raw: bytes) -> KmsgRecord:
 def parse_dmesg(text: str) -> list[KmsgRecord]:
     """The records in dmesg's text ("[    1.234567] …"). It has no level and no number: priority 6, sequence None.
 
-    Lines without a stamp go on with the record before them; ones before the first stamp are passed over.
+    Lines without a stamp continue the record before them; ones before the first stamp are passed over.
     """
     records: list[KmsgRecord] = []
     for line in text.splitlines():

@@ -155,7 +155,7 @@ def usage(text: str) -> tuple[str, int, Limit] | None:
 
 
 def stats_header(text: str) -> str | None:
-    """`Memory cgroup stats for PATH:`; "" for the form that goes on in later lines, else (4.19) the statistics."""
+    """`Memory cgroup stats for PATH:`; "" for the form that continues in later lines, else (4.19) the statistics."""
     found = _STATS.fullmatch(text)
     return (found["old"] or "").strip() if found else None
 

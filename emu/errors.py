@@ -14,8 +14,8 @@ EXIT_OK = 0
 EXIT_UNMET = 1
 """The run ended, and an expectation did not come true."""
 EXIT_BAD_INPUT = 2
-"""Bad input, an unmet requirement, or an unforeseen error: nothing was started, or the run could not go on; then the
-record says why.
+"""Bad input, an unmet requirement, or an unforeseen error: nothing was started, or the run could not continue;
+then the record says why.
 """
 EXIT_READER_GONE = 141
 """Whoever read standard output went away, as a shell reports a process that SIGPIPE ended."""

@@ -174,7 +174,7 @@ def _explain_scenario(files: Sequence[Path], settings: Sequence[str], place: str
 
 
 def _show_order(order: Sequence[Victim]) -> None:
-    """Whom the kernel kills when the node is full; with one container there is nobody to compare it with."""
+    """Whom the kernel kills when the node is full; with one container there is none to compare it with."""
     if len(order) < 2:
         return
     output.echo("\nOut of memory, the kernel kills the process with the most points: the memory that it holds, and")

@@ -72,7 +72,7 @@ def _list(found: Sequence[tuple[str, int]], *, as_json: bool) -> None:
 
 
 def _list_for_vm(*, only_list: bool, as_json: bool) -> None:
-    """Its engine comes and goes with each run, so nobody can be asked; what is kept for it is known without."""
+    """Its engine runs only during a run, so it cannot be asked; what is kept for it is known without it."""
     if not only_list:
         raise EmuError(
             "emu images builds nothing for the virtual machine",

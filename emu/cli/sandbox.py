@@ -231,7 +231,7 @@ def _fetch_kernel() -> None:
             raise EmuError(
                 "the fetched kernel does not work here",
                 f"a guest booted it, and `true` ended there with status {status}",
-                "the sandbox goes on with the distribution's; please report it",
+                "the sandbox continues with the distribution's; please report it",
             )
     fetched.booted(tried.facts.kernel)
     kernels.remove(keep=fetched)

@@ -115,7 +115,7 @@ class Case:
     fresh: bool = False
     """The app ends all its connections before."""
     app_down: bool = False
-    """Nobody listens at the app's port."""
+    """Nothing listens at the app's port."""
     why_ours: str = ""
     """Where the real one is known to differ: what it does."""
     read_only: str = ""

@@ -33,7 +33,7 @@ class DecisionCase:
 
     @property
     def wanted(self) -> dict[str, Any]:
-        """What is compared."""
+        """The part of an outcome that is compared."""
         return {key: value for key, value in self.expect.items() if key not in ABOUT}
 
     def met_by(self, got: Mapping[str, Any]) -> bool:

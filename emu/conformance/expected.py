@@ -74,7 +74,7 @@ def rows(text: str) -> Iterator[Row]:
 
 
 def faults(row: Row, found: list[Explanation]) -> list[str]:
-    """What is not as the row says; nothing where it all is."""
+    """The differences from the row, a line each."""
     refused = any(not one.accepted for one in found)
     if refused != (row.verdict == "refused"):
         lines = [line for one in found for refusal in one.refusals for line in refusal.words.split("\n")]

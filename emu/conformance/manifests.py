@@ -18,7 +18,7 @@ TABLE = "expected.md"
 
 
 def play(directory: Path, row: Row) -> list[str]:
-    """What is not as a row says; a manifest that cannot be read is a fault too."""
+    """The differences from the rows; a manifest that cannot be read is a fault too."""
     files = sorted(directory.glob(f"{row.number}[-_]*.y*ml"))
     if not files:
         return [f"no manifest in {directory} begins with {row.number}-"]

@@ -106,7 +106,7 @@ class Helper:
         )
 
     def ended_early(self, consequence: str, level: str = "warning") -> Note:
-        """What goes on record for one that exited before the end of the run."""
+        """The event for one that exited before the end of the run."""
         why = f"its process ended with status {self.status}; {consequence}"
         return Note(t=now(), what=f"{self.name} exited before the end of the run", why=why, level=level)
 

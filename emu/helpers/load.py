@@ -80,7 +80,7 @@ class RunLoad:
         self.hear()  # it has ended
 
     def hear(self) -> None:
-        """Take in all that it said since; phases that began or ended go on record. EmuError if it has been silent for
+        """Take in all that it said since; phases that began or ended are recorded. EmuError if it has been silent for
         so long that it must hang: a run waits for it, and would wait for ever.
         """
         if self.running and now() - self._heard_at > HANG_S:

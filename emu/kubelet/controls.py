@@ -60,7 +60,7 @@ class Controls:
             time.sleep(_BIRTH_LOOK_S)
 
     def write(self, wanted: Mapping[str, str]) -> None:
-        """Write them; what cannot be set goes on record."""
+        """Write them; what cannot be set is recorded."""
         for name, value in wanted.items():
             try:
                 files.write(self.path / name, value)
@@ -71,7 +71,7 @@ class Controls:
                 self.log.append(Note(t=now(), what=what, why=error.why))
 
     def limit_io(self, lines: Iterable[IoMax]) -> None:
-        """Write them to io.max; what cannot be set goes on record."""
+        """Write them to io.max; what cannot be set is recorded."""
         try:
             iolimits.limit(self.path, lines)
         except EmuError as error:

@@ -37,7 +37,7 @@ class Ending:
 
     @property
     def hurried(self) -> bool:
-        """Nobody waits for hooks and grace periods any more."""
+        """Hooks and grace periods are not waited for any more."""
         return self._hurried.is_set()
 
     def hurry(self) -> None:

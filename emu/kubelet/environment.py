@@ -26,7 +26,7 @@ class ContainerConfigError(EmuError):
 
 
 class Program(NamedTuple):
-    """What is run, and with which variables."""
+    """A container's command and variables."""
 
     env: dict[str, str]
     entrypoint: tuple[str, ...] | None

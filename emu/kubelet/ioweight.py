@@ -18,7 +18,7 @@ from emu.spec import IoCostSpec, ScenarioSpec
 
 QOS, MODEL, WEIGHT = "io.cost.qos", "io.cost.model", "io.weight"
 DEFAULT = 100
-"""io.weight of a cgroup that nobody has given one."""
+"""io.weight of a cgroup by default."""
 _PAGE = 4096
 _VM = "run it in the virtual machine (--on vm), or remove `io.weight` and `io.cost`"
 _PINNED = "rpct=0 rlat=50000 wpct=0 wlat=50000 min=100.00 max=100.00"

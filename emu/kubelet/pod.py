@@ -175,7 +175,7 @@ class Pod:
 
     def close(self, why: str = SCALE_DOWN) -> None:
         """Remove its containers, which have ended, and the pause container, as of a pod that is deleted, then its
-        cgroup. `why` goes on record. EngineGone.
+        cgroup. `why` is recorded. EngineGone.
         """
         for instance in reversed(self.instances):
             if instance.container == SANDBOX:  # made first, and gone last

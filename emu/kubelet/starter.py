@@ -1,4 +1,4 @@
-"""Starts pods in threads of its own, as many at a time as there are processors, while the run's loop goes on.
+"""Starts pods in threads of its own, as many at a time as there are processors, while the run's loop keeps turning.
 
 A pod is its thread's until it has started: the loop does nothing with it, and keeps what it hears of it for later.
 """

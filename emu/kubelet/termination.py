@@ -85,7 +85,7 @@ class Termination:
         self._stop_all(self._pod.template.grace_s, "pod")
 
     def stop(self, instance: Instance, grace_s: float, why: str) -> None:
-        """Ask one container to end; `why` goes on record."""
+        """Ask one container to end; `why` is recorded."""
         name = instance.container
         self._log.append(
             ContainerStopping(t=now(), container=name, attempt=instance.attempt, why=why, grace_s=grace_s)

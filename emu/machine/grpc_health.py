@@ -23,7 +23,7 @@ _MOST_ANSWER_BYTES = 64 << 10
 
 
 class NotConnectedError(OSError):
-    """Nobody listened until the deadline."""
+    """Nothing listened until the deadline."""
 
 
 @dataclass

@@ -66,7 +66,7 @@ def to_a_reader() -> Iterator[None]:
 
 
 def console(*, stderr: bool = False, quiet: bool = False, soft_wrap: bool = False, lasting: bool = False) -> Console:
-    """A console for tables and styles, whose texts are never markup. A `lasting` one goes on in silence when its
+    """A console for tables and styles, whose texts are never markup. A `lasting` one falls silent when its
     stream cannot be written any more: what it reports on is worth more than the report.
     """
     from rich.console import Console, ConsoleOptions, RenderableType

@@ -46,7 +46,7 @@ def schema_file() -> Path:
 
 
 def cache_dir() -> Path:
-    """What is kept between runs: `$XDG_CACHE_HOME/emu`, else `~/.cache/emu`. Not made here."""
+    """Where emu keeps things between runs: `$XDG_CACHE_HOME/emu`, else `~/.cache/emu`. Not made here."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "emu"
 

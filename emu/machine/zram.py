@@ -42,7 +42,7 @@ def back(before: Sequence[str], device: str) -> None:
 
 
 def unused() -> str:
-    """The name of a device that nobody has given a size. EmuError."""
+    """The name of a device that has no size yet. EmuError."""
     if not _unused():
         _run("modprobe", "zram")
     found = _unused()

@@ -40,7 +40,7 @@ class Unknown:
 
 @dataclass
 class Decoded:
-    """What was made of a document."""
+    """A document, decoded, and its faults."""
 
     value: dict[str, Any]
     misfits: list[Misfit] = field(default_factory=list)

@@ -39,7 +39,7 @@ _GONE = {
     ("InferenceService", "serving.kubeflow.org/v1alpha2"): "KServe 0.7",
     ("InferenceService", "serving.kubeflow.org/v1beta1"): "KServe 0.7",
 }
-"""Since when nobody serves these."""
+"""The release that dropped each."""
 KINDS = tuple(
     f"{kind} ({group + '/' if group else ''}{' or '.join(versions)})" for (kind, group), versions in _VERSIONS.items()
 )

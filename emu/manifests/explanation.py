@@ -27,7 +27,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Note:
-    """What is accepted, and is not what it looks like."""
+    """A note on a field that is accepted and has no effect, or another than it seems to have."""
 
     text: str
     mark: Mark | None = None
@@ -35,7 +35,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What is refused, in the words of who refuses it."""
+    """A field that a webhook or the API server refuses, in its words."""
 
     words: str
     """One line, or two: the second has details."""
@@ -139,7 +139,7 @@ def _step(node: Node, rest: str) -> tuple[str | int, int] | None:
 
 
 def refusals(problems: Iterable[Problem], root: Node, by: str) -> list[Refusal]:
-    """What is refused, sorted as the webhook sorts it, each with its place."""
+    """The refusals, sorted as the webhook sorts them, each with its place."""
     found = []
     for problem in merged(one for one in problems if not one.warning):
         mark = place(root, problem.paths[0]) if problem.paths else root.mark

@@ -55,7 +55,7 @@ def merged(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def lines(problems: Iterable[Problem]) -> list[str]:
-    """What is refused, a line each; details are lines too."""
+    """The faults, a line each; details are lines too."""
     return "\n".join(one.line for one in merged(one for one in problems if not one.warning)).split("\n")
 
 
@@ -85,6 +85,6 @@ def one_of(paths: Iterable[str], *, neither: bool) -> Problem:
 
 
 def only(value: dict[str, Any], allowed: Iterable[str]) -> list[Problem]:
-    """What is set of a decoded object beyond what may be."""
+    """The fields of a decoded object that are set and may not be."""
     extra = sorted(value.keys() - set(allowed))
     return [disallowed(*extra)] if extra else []

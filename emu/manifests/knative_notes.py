@@ -53,7 +53,7 @@ def unknown_notes(made: Explanation, unknown: Iterable[Unknown]) -> None:
 
 
 def annotation_notes(made: Explanation, annotations: Mapping[str, str], document: Document) -> None:
-    """Annotations that nobody reads, and settings that are there twice."""
+    """Annotations that have no reader, and settings that are there twice."""
     way = () if document.kind == "Revision" else ("spec", "template")
     holder = node_at(document.node, (*way, "metadata", "annotations"))
     for key in sorted(annotations):

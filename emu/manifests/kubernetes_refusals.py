@@ -30,7 +30,7 @@ def refused_name(metadata: Spec) -> Iterator[Refused]:
 
 
 def refused_deployment(spec: Spec) -> Iterator[Refused]:
-    """What is wrong with it outside its pods."""
+    """The faults of a Deployment outside its pods."""
     if spec.get("replicas", 0) < 0:
         yield "spec.replicas", f"Invalid value: {spec['replicas']}: must be greater than or equal to 0"
     selector: Spec | None = spec.get("selector")

@@ -41,7 +41,7 @@ def _longer(name: str, most: int, unit: str = "characters") -> list[str]:
 
 
 def dns1035(name: str, *, prefix: bool = False) -> list[str]:
-    """What is wrong with it as the name of a Knative object; as a prefix it may end in a dash."""
+    """Its faults as the name of a Knative object; as a prefix it may end in a dash."""
     if prefix and len(name) > 1 and name.endswith("-"):
         name = f"{name[:-2]}a"
     wrong = [] if re.fullmatch(_DNS1035, name) else [_form(_DNS1035_WORDS, _DNS1035, "my-name", "abc-123")]
@@ -49,7 +49,7 @@ def dns1035(name: str, *, prefix: bool = False) -> list[str]:
 
 
 def dns1123_label(name: str) -> list[str]:
-    """What is wrong with it as a label, such as a volume's name."""
+    """Its faults as a label, such as a volume's name."""
     wrong = []
     if not re.fullmatch(_LABEL, name):
         dotted = re.fullmatch(_SUBDOMAIN, name)
@@ -58,14 +58,14 @@ def dns1123_label(name: str) -> list[str]:
 
 
 def dns1123_subdomain(name: str, unit: str = "characters") -> list[str]:
-    """What is wrong with it as a name such as a service account's."""
+    """Its faults as a name such as a service account's."""
     pattern = _SUBDOMAIN.replace(r"\.", "\\.")
     wrong = [] if re.fullmatch(_SUBDOMAIN, name) else [_form(_SUBDOMAIN_WORDS, pattern, "example.com")]
     return _longer(name, 253, unit) + wrong
 
 
 def qualified(name: str) -> list[str]:
-    """What is wrong with it as the name of a revision in a traffic target."""
+    """Its faults as the name of a revision in a traffic target."""
     form = _form(_QUALIFIED_WORDS, _QUALIFIED, "MyName", "my.name", "123-abc")
     prefix, slash, rest = name.partition("/")
     if "/" in rest:

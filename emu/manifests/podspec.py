@@ -80,7 +80,7 @@ _POD_SECURITY_FIELDS = ("runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "s
 
 
 def validate_pod_spec(spec: Spec, features: Features) -> list[Problem]:
-    """What is refused of the pod of a revision."""
+    """The faults of a revision's pod."""
     containers: list[Spec] = spec.get("containers", [])
     first: list[Spec] = spec.get("initContainers", [])
     problems = only(spec, _allowed(spec, features))

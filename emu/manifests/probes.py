@@ -13,7 +13,7 @@ _PORTS = {"httpGet": "httpGet.port", "tcpSocket": "tcpSocket.port"}
 
 
 def validate_probe(probe: Spec | None, port: Spec | None) -> list[Problem]:
-    """What is refused of a probe; `port` is the pod's port for the container that serves, None for another."""
+    """The faults of a probe; `port` is the pod's port for the container that serves, None for another."""
     if probe is None:
         return []
     problems: list[Problem] = []
@@ -40,7 +40,7 @@ def _probe_port(value: int | str, port: Spec | None, path: str) -> list[Problem]
 
 
 def validate_readiness(probe: Spec | None, port: Spec | None) -> list[Problem]:
-    """What is refused of a readiness probe; its period may be 0, which is Knative's own way of probing often."""
+    """The faults of a readiness probe; its period may be 0, which is Knative's own way of probing often."""
     if probe is None:
         return []
     problems = validate_probe(probe, port)

@@ -168,7 +168,7 @@ def _cleaned(path: str) -> str:
 
 
 def validate_mounts(mounts: list[Spec], volumes: Spec, features: Features) -> list[Problem]:
-    """What is refused of a container's mounts."""
+    """The faults of a container's mounts."""
     allowed = ["name", "readOnly", "mountPath", "subPath"]
     propagates = "kubernetes.podspec-volumes-mount-propagation"
     if not features.disabled(propagates):

@@ -1,4 +1,4 @@
-"""What was reported of a revision in the last so many seconds, on average and at most (knative
+"""A revision's metric in the last so many seconds, on average and at most (knative
 pkg/autoscaler/aggregation).
 
 Values lie in buckets of a second; all that is reported in one second adds up. Times are seconds on one clock that

@@ -1,4 +1,4 @@
-"""What was measured of a queue-proxy → its profile."""
+"""Measurements of a queue-proxy → its footprint profile."""
 
 from __future__ import annotations
 

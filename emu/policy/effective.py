@@ -56,7 +56,7 @@ class Init:
 
     resources: Resources
     sidecar: bool = False
-    """It has restartPolicy Always: it starts in turn, and goes on running beside the containers."""
+    """It has restartPolicy Always: it starts in turn, and keeps running beside the containers."""
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,11 @@ VARIANTS = "variants"
 """Where a run with variants has the summary of each."""
 COUNTED = ("errors", "by_status", "events")
 FIXED = ("scenario", "where", "machine", "ended", "interrupted", "failed")
-"""What does not change as a run goes on."""
+"""What does not change during a run."""
 _GROWING = re.compile(
     r"(.*\.)?(oom_kills|oom_kills\.count|restarts|sent|answered|by_status\.\w+|errors\.(?!unanswered)[\w-]+|\w+_peak_bytes)"
 )
-"""Figures that only grow as a run goes on."""
+"""Figures that only grow during a run."""
 UNDECIDED = "not decided: the run was cut off before its end"
 _REASONS = "reasons"
 """Below it each outcome has its reasons: `requests.reasons.503.queue-full`."""

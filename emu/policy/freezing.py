@@ -68,7 +68,7 @@ RUNS = frozenset((State.RUNNING, State.GRACE, State.CHECKING))
 
 
 class Command(Enum):
-    """What is to be done now; its outcome is reported to the machine."""
+    """An action to take now; its outcome is reported to the machine."""
 
     CHECK = "check"
     PAUSE = "pause"
@@ -81,7 +81,7 @@ class ProbeAnswer(Enum):
     ASK = "ask"
     """The app is asked; its end is reported to the machine."""
     READY = "ready"
-    """It was ready when it was paused, and stands still since."""
+    """It was ready when it was paused, and has been frozen since."""
     UNREADY = "unready"
 
 
@@ -192,7 +192,7 @@ class Freezing(Generic[Key]):
     # --- outcomes
 
     def paused(self, now: float) -> list[Action[Key]]:
-        """The kernel has confirmed that the app stands still."""
+        """The kernel has confirmed that the app is frozen."""
         self._failures = 0
         return self._stands_still()
 
@@ -210,7 +210,7 @@ class Freezing(Generic[Key]):
         return self._runs_again(now, 0.0)
 
     def resume_failed(self, now: float, why: str) -> list[Action[Key]]:
-        """It may stand still yet. It is tried again as long as somebody waits."""
+        """It may still be frozen. It is tried again as long as a request waits."""
         self._failures += 1
         self._why = why
         self.state = State.RETRYING
@@ -297,7 +297,7 @@ class Freezing(Generic[Key]):
         return [Forward(key) for key in keys]
 
     def _rest(self) -> None:
-        """Nobody waits any more: what failed is not tried again before the next request."""
+        """No request waits any more: what failed is not tried again before the next one."""
         if self.state is State.RETRYING and not self._waiting and not self.stopping:
             self.state = State.FROZEN
             self._due = None

@@ -15,7 +15,7 @@ Phase = Literal["waiting", "creating", "refused", "running", "back-off", "termin
 """refused: what it is to be made of is not there, and it waits for that."""
 Role = Literal["container", "init", "sidecar"]
 """init: it runs to its end before the containers start. sidecar: an init container with restartPolicy Always, which
-is started in turn and goes on running.
+is started in turn and keeps running.
 """
 OOM_KILLED = "OOMKilled"
 
@@ -96,7 +96,7 @@ def waits_for_good(states: Iterable[ContainerState]) -> bool:
 
 
 def is_done(states: Iterable[ContainerState]) -> bool:
-    """All containers have ended for good: nobody needs the sidecars any more."""
+    """All containers have ended for good: the sidecars are no longer needed."""
     return all(state.phase == "terminated" for state in states if state.role == "container")
 
 

@@ -1,4 +1,4 @@
-"""What to read back of a frozen container's swapped memory before it goes on, and what a wake is learnt to touch.
+"""What to read back of a frozen container's swapped memory before it is thawed, and what a wake is learnt to touch.
 
 A page that a process touches is mapped into it; one that was only read ahead is not. So what was in swap at a thaw
 and is mapped at the next pause was touched in between, whether it was read ahead or not, and a wrong guess is

@@ -53,7 +53,7 @@ class Container:
     last_ended_at: float | None = None
     """When the instance before ended (lastState.terminated.finishedAt); None: there was none."""
     started: bool = False
-    """Of an init container that goes on running (a native sidecar): it has started."""
+    """Of an init container that keeps running (a native sidecar): it has started."""
     sidecar: bool = False
     """An init container with restartPolicy Always."""
 

@@ -50,7 +50,7 @@ Rollout = Mapping[str, Target]
 
 
 def advance(traffic: Traffic, before: Rollout, now: int, duration_s: float) -> dict[str, Target]:
-    """What is in force now, of what was; the ingress has that by now. Without a duration all moves at once."""
+    """The split in force now, after the one that the ingress has. Without a duration all moves at once."""
     goal = goal_of(traffic)
     return step(goal, observe_ready(before, now, duration_s), now) if before and duration_s > 0 else goal
 
@@ -83,7 +83,7 @@ def _planned(target: Target, now: int, duration_s: float) -> Target:
 
 
 def step(goal: Rollout, before: Rollout, now: int) -> dict[str, Target]:
-    """What is to be in force now, of what was and of what the route asks for."""
+    """The split to put in force now, from the one before and the one that the route asks for."""
     return {
         tag: _stepped(one, before[tag], now) if tag in before and one.percent > 1 else one
         for tag, one in goal.items()

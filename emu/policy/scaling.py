@@ -197,7 +197,7 @@ class Scaling:
         return found
 
     def _follow(self, now: float, ready: int, outcome: Outcome | None) -> None:
-        """What was decided with so many ready pods, and what has changed, in words."""
+        """Take in a decision with so many ready pods, and put what has changed into words."""
         decision = self._autoscaler.decision
         fresh = None if decision is self._decision else decision
         self._decision = decision

@@ -34,7 +34,7 @@ TEMPERATURES: tuple[Temperature, ...] = (
 FROZEN = (WARM_SWAP, WARM_MEMORY)
 """Those that a freezer makes."""
 RUNNING = (*FROZEN, WARM_CPU)
-"""Those whose containers run, or stand still in the middle of running."""
+"""Those whose containers run, or are frozen while they run."""
 CACHED_SHARE = 0.5
 """From this share of the image's files on, the page cache counts as kept."""
 SWAPPED_SHARE = 0.5
@@ -64,7 +64,7 @@ MEANINGS = {
 
 def order(temperatures: Sequence[str], trials: int, seed: int) -> list[str]:
     """Every temperature once in each of `trials` rounds, each round in an order of its own: what drifts while the
-    trials go on (a disk that fills, a machine that grows busy) falls on all alike. The same seed, the same order.
+    trials run (a disk that fills, a machine that grows busy) falls on all alike. The same seed, the same order.
     """
     random = Random(seed)
     found: list[str] = []

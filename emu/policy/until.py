@@ -25,7 +25,7 @@ class PodFacts:
     resizes: int = 0
     """How many resizes were carried out or refused."""
     frozen: bool = False
-    """The containers that a freezer freezes stand still, all of them."""
+    """All containers that a freezer freezes are frozen."""
     reclaimed: bool = False
     """And the freezer has reclaimed their memory, in all of its steps."""
 

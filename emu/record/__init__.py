@@ -1,1 +1,1 @@
-"""What is recorded of a run: the contract of run and study."""
+"""The record of a run: the contract of run and study."""

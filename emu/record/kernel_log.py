@@ -30,7 +30,7 @@ class KernelLog:
         """The file that its lines go to."""
 
     def open(self) -> None:
-        """Open the file and the log. If the log cannot be read, a note says so, and recording goes on without it."""
+        """Open the file and the log. If the log cannot be read, a note says so, and the rest is recorded."""
         self.fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._reader = KmsgReader().open()

@@ -122,7 +122,7 @@ class RunDir:
         return self.events.exists() or any(self.variants.glob(f"*/{self.events.name}"))
 
     def beat(self) -> None:
-        """Leave a sign that the run goes on: the time of a folder, which nothing else reads."""
+        """Leave a sign that the run is alive: the time of a folder, which nothing else reads."""
         with suppress(OSError):
             os.utime(self.processes)
 

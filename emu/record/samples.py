@@ -56,7 +56,7 @@ class Source:
 class Sample:
     """The state at one moment. `files` holds, by owner, the last text of each file: only cgroups that were still
     there. `read` names those that were read in this sample. Both are the reader's own and change
-    as it goes on; take what you need before the next sample.
+    as it reads on; take what you need before the next sample.
     """
 
     t: float
@@ -179,7 +179,7 @@ def read_samples(path: Path, damage: Damage | None = None) -> Iterator[Sample]:
 
 
 class _Reader:
-    """What was read so far, line by line."""
+    """The state of reading, line by line."""
 
     def __init__(self, damage: Damage) -> None:
         self._damage = damage
@@ -192,7 +192,7 @@ class _Reader:
         self._sources: dict[int, Source] = {}
 
     def forget(self) -> None:
-        """What is not said again may have changed."""
+        """Forget all values: after a gap, one that is not repeated may have changed."""
         self.state.files.clear()
         self._sources.clear()
 

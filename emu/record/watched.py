@@ -72,7 +72,7 @@ class Watched:
         return {"pod": self.owner.pod, "label": self.owner.label, "attempt": self.owner.attempt, "path": self.path}
 
     def rise(self, source: int, text: bytes, moment: float) -> MemoryEventsRose | None:
-        """What is to be reported of a memory.events that reads like this (`moment` in seconds); None where nothing
+        """The event to record for a memory.events that reads like this (`moment` in seconds); None where nothing
         rose, or only what can wait.
         """
         values = parse.parse_flat(text)

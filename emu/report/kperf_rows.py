@@ -27,7 +27,7 @@ class Row:
 
     @property
     def first(self) -> Study:
-        """What is known of its first pod, which is the one that its creation waits for."""
+        """Its first pod, which is the one that its creation waits for."""
         pods = self.study.pods
         return of_pods(self.study, {pods[0].pod}) if len(pods) > 1 else self.study
 

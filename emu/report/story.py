@@ -46,7 +46,7 @@ def compose(study: Study, summary: dict[str, Any]) -> Story:
 
 
 def _failure(study: Study) -> str:
-    """Why the run could not go on, before what is known of it."""
+    """Why the run ended early, before what is known of it."""
     failed = study.failed
     return (
         "" if failed is None else f"The run could not continue after {format_seconds(failed.time_s)}: {failed.what}. "

@@ -99,7 +99,7 @@ class Table:
 
 
 def expected_table(expectations: list[dict[str, Any]]) -> Text | None:
-    """What was expected and what came; None where nothing was."""
+    """The expectations and what came of them; None where there were none."""
     if not expectations:
         return None
     table = Table("", "WHAT", "WANTED", "GOT")

@@ -69,7 +69,7 @@ def _shown(value: float | None) -> str:
 
 
 def lines_at(service: Service, t: float, *, several: bool = False) -> list[str]:
-    """What was so at a time, and what the decision in force went by. `several`: its service has other revisions."""
+    """The state at a time, and what the decision in force went by. `several`: its service has other revisions."""
     called = service.title if several else service.name
     one = decision_at(service, t)
     if one is None:

@@ -77,7 +77,7 @@ def is_late(requests: dict[str, Any]) -> bool:
 
 
 def late_text(requests: dict[str, Any]) -> str | None:
-    """`120 (at most 3.2 s)`; None where nobody recorded it."""
+    """`120 (at most 3.2 s)`; None where it was not recorded."""
     if requests.get("late") is None:
         return None
     most = requests["lateness_ms"]["max"]

@@ -22,7 +22,7 @@ _KEYS = "memory.zswapMax and memory.zswapWriteback"
 def compressed_swap(spec: ScenarioSpec) -> Iterator[bool]:
     """While it lasts the machine swaps as the scenario asks for; whether pages may go to zswap. EmuError."""
     if where() != "host" and len(registry.living()) <= 1:
-        for _ in undo():  # what a run that was killed has changed, and nobody cleaned up
+        for _ in undo():  # what a run that was killed has changed and left behind
             pass
     with swap_for(spec), zswap_for(spec) as on:
         yield on

@@ -1,4 +1,4 @@
-"""How a run ends: to plan, interrupted, or because it cannot go on; in order each time, and on record."""
+"""How a run ends: to plan, interrupted, or because it cannot continue; in order each time, and recorded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cut_short(run: RunDir, error: EmuError) -> None:
 
 
 class Ending:
-    """How a run ends. An error before its first event is an error of the set-up, and goes on up; after it, it is part
+    """How a run ends. An error before its first event is an error of the set-up, and is raised; after it, it is part
     of the record. Around all of a run, so that what goes wrong while things are undone counts too.
     """
 
@@ -58,7 +58,7 @@ class Ending:
 
     @contextmanager
     def early(self, interrupted: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Around what is cut short by an interrupt, or because it cannot go on; then things are undone in order.
+        """Around what is cut short by an interrupt, or because it cannot continue; then things are undone in order.
         `interrupted`: a signal came and was not acted on yet. An error after that is its consequence: Ctrl-C ends
         a child that had no time to leave the terminal's process group.
         """

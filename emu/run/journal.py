@@ -1,6 +1,6 @@
 """A run's story as journald has it: the kernel's lines since the run began, the containers', the freezer's.
 
-Nothing is asked by the wall clock, which may be set while a run goes on: containers and runs have names of their own,
+Nothing is asked by the wall clock, which may be set during a run: containers and runs have names of their own,
 and journald stamps what it receives with CLOCK_MONOTONIC too.
 """
 

@@ -81,7 +81,7 @@ class Screen:
         self.end_live()
 
     def title(self, name: str, rest: str) -> None:
-        """What is played from here on."""
+        """The title of what is played from here on."""
         self.console.print(Text.assemble((name, "bold"), rest))
 
     def step(self, text: str) -> None:

@@ -134,7 +134,7 @@ class StartPod:
 
     @property
     def frozen(self) -> bool:
-        """Whether the kernel says that the app stands still."""
+        """Whether the kernel says that the app is frozen."""
         return is_frozen(self._target())
 
     def held_by(self, name: str) -> tuple[int, int]:

@@ -1,5 +1,5 @@
 """Starts from each temperature, one by one: the pod is brought to it, a request comes, and what happens from there to
-its answer is stamped. Nothing is judged here: the stamps go on record, and `emu.report` says where time went.
+its answer is stamped. Nothing is judged here: the stamps are recorded, and `emu.report` says where time went.
 
 Between two trials the pod's cgroup stays and its containers go or stay, as the next temperature wants it.
 """

@@ -63,7 +63,7 @@ _PULSE_S = 10.0
 
 def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
     """Run a scenario on this machine and record it in `run`, which exists. The exit status: EXIT_OK,
-    EXIT_INTERRUPTED, or EXIT_BAD_INPUT where it could not go on (the engine went away, the load generator died);
+    EXIT_INTERRUPTED, or EXIT_BAD_INPUT where it could not continue (the engine went away, the load generator died);
     why is on record then.
 
     EmuError when something is missing (an image, the engine, a controller); what was made by then is undone. The
@@ -151,7 +151,7 @@ def _evictions(spec: ScenarioSpec, cgroup: Path, log: EventLog) -> Evictions | N
 
 
 class _Pulse:
-    """Shows now and then that the run goes on, to who waits for it outside of the sandbox."""
+    """Shows now and then that the run is alive, to who waits for it outside of the sandbox."""
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
@@ -165,7 +165,7 @@ class _Pulse:
 
 
 def _keep_going(recorder: RunRecorder, freezer: RunFreezer | None, interrupts: Interrupts, pulse: _Pulse) -> None:
-    """What is seen to at every turn of a run."""
+    """The checks at every turn of a run."""
     pulse.beat()
     interrupts.check()
     recorder.check()

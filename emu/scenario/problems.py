@@ -1,4 +1,4 @@
-"""What is wrong with a scenario, as one error with its place, from what the models found."""
+"""A scenario's faults, as one error with its place, from what the models found."""
 
 from __future__ import annotations
 

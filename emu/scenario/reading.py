@@ -85,8 +85,8 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> ScenarioS
 def read_scenario(
     text: str, source: str, overrides: Sequence[str] = (), *, expectations: bool = True
 ) -> ScenarioSpec:
-    """The scenario in a text; `source` is how errors call it. Without `expectations` nobody looks whether a run has
-    the figures that they name: for a text that was read before, where importing the report takes its time.
+    """The scenario in a text; `source` is how errors call it. Without `expectations` it is not checked whether
+    a run has the figures that they name: for a text that was read before, where importing the report takes its time.
     """
     refuse_manifest(text, source)
     root = parse(text, source)
@@ -192,7 +192,7 @@ def _own_footprint(pod: SomePod, source: str) -> SomePod:
 
 
 def _wrong_footprint(spec: ScenarioSpec, source: str) -> list[EmuError]:
-    """What is wrong with the profile that a scenario with other mistakes names."""
+    """The faults of the profile that a scenario with other mistakes names."""
     try:
         _with_footprint(spec, source)
     except EmuError as error:

@@ -29,7 +29,7 @@ class Front(Protocol):
 
 class BareService:
     """A Service of Kubernetes, which only leads to ready pods: without one a connection to it is refused. A context
-    manager that holds a port on which nobody listens.
+    manager that holds a port on which nothing listens.
     """
 
     def __init__(self) -> None:

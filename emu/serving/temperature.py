@@ -22,7 +22,7 @@ class StartTemperature:
         self._thread.start()
 
     def found(self) -> str:
-        """What was found last; empty where nothing was looked at yet."""
+        """The state found last; empty before the first look."""
         if self._thread is not None:
             self._thread.join()
         return self._found

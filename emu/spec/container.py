@@ -370,7 +370,7 @@ class InitContainerSpec(SidecarSpec):
 
     @property
     def is_sidecar(self) -> bool:
-        """Whether it goes on running beside the others."""
+        """Whether it keeps running beside the others."""
         return self.restart_policy == "Always"
 
     @model_validator(mode="after")

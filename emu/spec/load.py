@@ -1,4 +1,4 @@
-"""What is asked of a pod: requests in phases."""
+"""The load on a pod: requests in phases."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class WorkSpec(Model):
     page_tables: Annotated[Bytes, Field(le=64 * MIB)] = 0
     """Page tables to take: 512 times as much address space is mapped, and one byte in 2 MiB of it read."""
     sockets: Annotated[Whole, Field(ge=0, le=10_000)] = 0
-    """TCP connections from the app to itself, with full buffers because nobody reads."""
+    """TCP connections from the app to itself, with full buffers because nothing reads them."""
     pipes: Annotated[Whole, Field(ge=0, le=100_000)] = 0
     """Pipes, each with a full buffer of 64 KiB."""
     cpu: Seconds = 0.0

@@ -186,7 +186,7 @@ class VolumeSpec(Model):
 
     @property
     def files(self) -> ObjectFiles | None:
-        """What is in it; None: it is an emptyDir."""
+        """Its files; None: it is an emptyDir."""
         if self.projected is not None:
             sources = [one.config_map or one.secret for one in self.projected.sources]
             return ObjectFiles(tuple(one.source for one in sources if one), self.projected.default_mode)

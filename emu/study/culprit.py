@@ -22,8 +22,8 @@ _COMM = 15
 
 
 def culprit(study: Study, instance: Instance, kills: list[LoggedKill], level: str) -> Culprit | None:
-    """Whose processes held most of the container's memory when it ran out; None where nobody knows. `kills`: all that
-    the kernel logged of this one, several where the whole container was killed. What a killed process held is its
+    """Whose processes held most of the container's memory when it ran out; None: not known. `kills`: all that the
+    kernel logged of this one, several where the whole container was killed. What a killed process held is its
     own line's (anonymous and shared memory); of the others the table has all that was resident.
     """
     if not kills:

@@ -85,7 +85,7 @@ class Ends:
     """The same as `until_s`, for each pod whose record ends at a time of its own."""
 
     def of(self, pods: Collection[str], *, own: bool = False) -> Ends:
-        """What is known of requests to these pods; `own`: what their queue-proxies recorded, not the activator."""
+        """The recorded ends of requests to these pods; `own`: those that their queue-proxies recorded alone."""
         known = set(pods) if own else {"", *pods}
         return replace(
             self,

@@ -1,7 +1,7 @@
 """Freezes as the freezer daemon reported them, joined with what the samples say of memory then.
 
 The daemon writes its events once the kernel has confirmed what it did, so between a pause and the resume the
-container stood still. Whether a request was forwarded meanwhile is for another witness: queue-proxy's own log has,
+container was frozen. Whether a request was forwarded meanwhile is for another witness: queue-proxy's own log has,
 for each stretch between two pauses, when the first and the last request went to the app.
 """
 
@@ -199,7 +199,7 @@ def _wake(study: Study, freeze: Freeze, until: float, ended: list[Request], done
 
 
 def _prefetched(study: Study, freeze: Freeze, ahead: list[MemoryPrefetched]) -> dict[str, Any]:
-    """What was read back between the request to thaw and the thaw."""
+    """The bytes that were read back between the request to thaw and the thaw."""
     thawed = freeze.thawed_at_s
     if thawed is None:
         return {}

@@ -97,7 +97,7 @@ def with_signals(study: Study, entry: Instance) -> Instance:
 
 def with_the_engine(study: Study) -> list[Instance]:
     """The instances, with those marked that an engine ended on its own way out: it signals every container, the
-    pause container too, which nobody else does.
+    pause container too, which nothing else does.
     """
     signalled = {event.detail["id"]: event.t for event in reversed(study.docker_events) if event.text == "kill"}
     sandbox = next((one.id for one in reversed(study.instances) if one.container == SANDBOX), "")

@@ -78,7 +78,7 @@ class Window:
 
     def io(self, lines: Iterable[Timeline]) -> dict[str, int | None]:
         """Bytes through block devices: all, those of swap, and those of all others. None where io.stat was absent,
-        and for the parts where nobody recorded which device is which.
+        and for the parts where it was not recorded which device is which.
         """
         measured = [line for line in lines if line.has_io]
         devices = self.study.machine.devices

@@ -53,7 +53,7 @@ def workloads(study: Study) -> dict[str, list[str]]:
 
 
 def of_pods(study: Study, pods: Collection[str]) -> Study:
-    """What is known of some pods alone. What the machine did is the run's, and stays."""
+    """A study narrowed to some pods. What the machine did is the run's, and stays."""
     instances = [one for one in study.instances if one.pod in pods]
     ids = {one.id for one in instances if one.id}
     return replace(

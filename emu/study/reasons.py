@@ -43,7 +43,7 @@ UNWRITTEN_S = 0.5
 _CLOSED = ("EOF", "server closed idle connection")
 _RESET = ("connection reset by peer", "broken pipe")
 _RESET_STREAM = ("; received from peer", "GOAWAY")
-"""In HTTP/2, where a request ends and its connection does not, or goes on for others."""
+"""In HTTP/2, where a request ends and its connection does not, or stays open for others."""
 SERVER_ERROR = 500
 """A status from here on is the server's failure; queue-proxy and the activator answer no lower one for themselves."""
 NO_POD = "no-pod"

@@ -53,7 +53,7 @@ def request_figures(study: Study, requests: list[Request] | None, begin_s: float
 
 
 def _over_s(study: Study) -> float:
-    """When the last request had ended: what still waited then waited in vain until the pod was stopped."""
+    """When the last request had ended: what still waited then was never served."""
     return max((one.done_s for one in study.requests or [] if one.done_s is not None), default=study.duration_s)
 
 

@@ -13,7 +13,7 @@ from emu.study.pods import workload
 
 
 def scale_use(study: Study, events: list[Event]) -> ScaleUse | None:
-    """What was done; None where the pod was not to be scaled to zero."""
+    """How a pod was scaled; None where it was not to be scaled to zero."""
     by_hpa = {event.revision for event in events if isinstance(event, ScaleDecided) and event.autoscaler != "kpa"}
     scaled = [event for event in events if isinstance(event, PodScaled) and event.revision not in by_hpa]
     if not scaled:

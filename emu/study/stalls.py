@@ -1,7 +1,7 @@
 """Stalls: a container that lives, and of which requests or probes get no answer, or a late one.
 
 That is what a stall is; why is another matter, and it is asked only where something was seen. Three things make a
-container stand still without an end, and each has its counters:
+container stall without an end, and each has its counters:
 
 - files: near the limit the kernel drops the pages of files that the process has mapped (its executable, libraries,
   data), and the process reads each back as it comes to it, at the cost of another. It differs from a large file

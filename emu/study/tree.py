@@ -163,7 +163,7 @@ def _stay(study: Study, line: Timeline) -> Stay:
 
 
 def _gone(study: Study, line: Timeline) -> float:
-    """When a cgroup was no longer there: it has no more samples. A pod's line goes on, with nothing in it."""
+    """When a cgroup was no longer there: it has no more samples. A pod's line stays, with nothing in it."""
     if not line.owner.container and line.owner.pod in {one.pod for one in study.instances}:
         ends = [one.exited_s for one in study.instances if one.pod == line.owner.pod]
         over = max(float("inf") if end is None else end for end in ends)
@@ -248,7 +248,7 @@ def _sum(charged: Sequence[Charge | None]) -> Charge | None:
 
 
 def _rest(whole: Charge, below: Sequence[Charge | None]) -> Charge:
-    """What is left of a charge without those below: never less than nothing, and no part more than all of it. Files
+    """The remainder of a charge without those below: never less than nothing, and no part more than all of it. Files
     are read one after another, so that differences of a few pages mean nothing.
     """
     held = _sum(below) or Charge(0)

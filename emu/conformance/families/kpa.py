@@ -201,7 +201,7 @@ def _row(decider: Decider, now: float, ready: int) -> list[Any]:
 
 
 def decider_initial_status(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is presumed before the first decision."""
+    """The status before the first decision."""
     rule = Settings(initial_scale=given["initial_scale"], total=given["total"], target_burst_capacity=given["tbc"])
     status = Status(excess_burst_capacity=initial_burst_capacity(rule))
     return {"desired": status.desired, "ebc": status.excess_burst_capacity}

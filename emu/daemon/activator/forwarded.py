@@ -1,4 +1,4 @@
-"""What goes on record of requests that the activator sent on: to which pod, and when."""
+"""The record of the requests that the activator forwarded: to which pod, and when."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Forwarded:
 
 
 class _Gathered:
-    """Those of one pod, as they go on a line."""
+    """Those of one pod, as a log line has them."""
 
     __slots__ = ("at", "clients", "cold")
 

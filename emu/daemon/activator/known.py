@@ -121,7 +121,7 @@ class KnownHeld(HeldExchange):
         self._proxy.app.give_back(app, now)
         front.release(self, now)
         conn.finish(self, True)
-        # Nobody speaks of it any more; its connection and its pod may be gone long before it is used again.
+        # Nothing may refer to it any more; its connection and its pod may be gone long before it is used again.
         del self.conn
         self._pod = None
         if len(self._spare) < MOST_SPARE:

@@ -96,7 +96,7 @@ class AppExchange(Exchange):
         self._app = app
         self._work = Work()
         self._alone = False
-        """The client left, and the work goes on."""
+        """The client left, and the work continues."""
         self._answering = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -168,7 +168,7 @@ class AppExchange(Exchange):
     # --- the request's body
 
     def body(self, data: bytes) -> None:
-        """What was read counts against the rate; the pause that it earns keeps the rest in the kernel."""
+        """Count it against the rate; the pause that it earns keeps the rest in the kernel."""
         if self._work.body != "slow":
             return
         now = time.monotonic()
@@ -183,7 +183,7 @@ class AppExchange(Exchange):
         self.conn.take_body(self)
 
     def body_end(self) -> None:
-        """The body is complete: the work may go on."""
+        """The body is complete: the work may continue."""
         self._work_now()
 
     # --- the work
@@ -334,7 +334,7 @@ class AppExchange(Exchange):
             os._exit(self._work.exit)
 
     def abandoned(self) -> None:
-        """Nobody waits for the answer: sleep no longer, unless the work is detached. A thread ends what it does."""
+        """No client waits for the answer: sleep no longer, unless the work is detached. A thread finishes."""
         if self._work.detached and self._begun_at and not self._answering:
             self._alone = True
             return

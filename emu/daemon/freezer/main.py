@@ -2,7 +2,7 @@
 
 It stands where Knative's container-freezer stood: one for a node, outside the pods, asked by each pod's queue-proxy.
 It remembers nothing that matters: what is frozen it reads from the kernel, so that it may be killed and started again
-at any time. A pause means that afterwards every container of the pod stands still, a resume that none does; asked
+at any time. After a pause every container of the pod is frozen, after a resume none is; asked
 twice, it is as good as once.
 """
 

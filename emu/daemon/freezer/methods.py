@@ -1,4 +1,4 @@
-"""How a container is made to stand still and run again, and its memory reclaimed. All of it blocks.
+"""How a container is frozen and thawed, and its memory reclaimed. All of it blocks.
 
 Two ways. `docker`: the engine's pause and unpause, so that `docker ps` says Paused. `cgroup`: cgroup.freeze, written
 here, which costs a fraction and which the engine does not know of. Either is done when cgroup.events says so.
@@ -45,7 +45,7 @@ def is_live(target: Target) -> bool:
 
 
 def is_frozen(target: Target) -> bool:
-    """Whether the kernel says that it stands still; False where its cgroup is gone, or the kernel has no freezer.
+    """Whether the kernel says that it is frozen; False where its cgroup is gone, or the kernel has no freezer.
     CgroupError where it cannot be read.
     """
     try:

@@ -36,7 +36,7 @@ class FreezerMetrics:
         self._prefetched += size
 
     def text(self, frozen: dict[str, int]) -> bytes:
-        """What a scrape reads; `frozen` is how many containers of each pod stand still."""
+        """What a scrape reads; `frozen` is how many containers of each pod are frozen."""
         return ("\n".join(self._lines(frozen)) + "\n").encode()
 
     def _lines(self, frozen: dict[str, int]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Reads back what a container will touch, just before it goes on; remembers for each what its last wake touched.
+"""Reads back what a container will touch, just before it is thawed; remembers for each what its last wake touched.
 
 What it remembers is lost with the daemon, and costs no more than a first wake again. All of it blocks.
 """
@@ -17,7 +17,7 @@ from emu.policy.prefetching import NEEDS_RECLAIM, NONE, Area, learn, plan, read_
 
 @dataclass(frozen=True)
 class Prefetched:
-    """What was read back of a container before a thaw. Bytes and seconds."""
+    """Memory that was read back of a container before a thaw. Bytes and seconds."""
 
     swapped_bytes: int
     known_bytes: int | None
@@ -45,7 +45,7 @@ class Prefetcher:
         self._of: dict[str, _Memory] = {}
 
     def paused(self, target: Target) -> int | None:
-        """It stands still: what of its swapped memory is mapped by now was touched since the last thaw. Bytes; None
+        """It is frozen: what of its swapped memory is mapped by now was touched since the last thaw. Bytes; None
         where it was not read back since the last look.
         """
         memory = self._of.setdefault(target.id, _Memory())

@@ -1,4 +1,4 @@
-"""Has memory of frozen pods reclaimed, step by step, and what they will touch read back before they go on."""
+"""Has memory of frozen pods reclaimed, step by step, and what they will touch read back before they are thawed."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Reclaimer:
             self._prefetcher.keep(one.id for pod in pods.all() for one in pod.containers)
 
     async def fetch(self, pod: FreezerPod, target: Target) -> None:
-        """Read back what the container is known to touch, before it goes on."""
+        """Read back what the container is known to touch, before it is thawed."""
         if self._prefetcher is None:
             return
         got = await self._prefetched(self._urgent, self._prefetcher.fetch, pod, target)
@@ -150,7 +150,7 @@ class Reclaimer:
     async def _see(
         self, pod: FreezerPod, going: _Reclaiming, look: Callable[[Prefetcher, Target], int | None]
     ) -> None:
-        """Have the prefetcher look at each container that stands still yet."""
+        """Have the prefetcher look at each container that is still frozen."""
         for target in pod.containers:
             if self._prefetcher is not None and not going.stopped.is_set() and frozen_or_unknown(target):
                 size = await self._prefetched(self._threads, partial(look, self._prefetcher), pod, target)

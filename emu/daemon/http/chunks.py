@@ -40,7 +40,7 @@ class ChunkReader:
         """Why it cannot be read on, in Go's words."""
 
     def feed(self, data: bytes) -> bytes:
-        """What goes on of the body, now that this came: whole chunks, joined, or much of one."""
+        """What to forward of the body, now that this came: whole chunks, joined, or much of one."""
         if self._held:
             data, self._held = self._held + data, b""
         pieces: list[bytes] = []
@@ -66,7 +66,7 @@ class ChunkReader:
         return self._left > 0 or bool(self._held)
 
     def left_over(self) -> bytes:
-        """What was not passed on, for no more comes."""
+        """The bytes that were not passed on yet, now that no more comes."""
         gathered, self._gathered = self._gathered, b""
         return gathered
 

@@ -33,7 +33,7 @@ class RequestSide(Protocol):
         """The exchange's answer is about to be written: whether the connection is to close after it."""
 
     def finish(self, exchange: AnyExchange, keep_alive: bool = True) -> None:
-        """The exchange's answer is written; go on with the next request, or close."""
+        """The exchange's answer is written; take the next request, or close."""
 
     def abort(self, exchange: AnyExchange) -> None:
         """Cut the answer short: what was written goes out, then the connection ends."""

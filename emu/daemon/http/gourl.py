@@ -28,7 +28,7 @@ class TargetError(ValueError):
 
 
 def read_target(target: bytes) -> tuple[bytes, bytes]:
-    """Path and query as they go on, and the authority of an absolute target (empty otherwise). TargetError."""
+    """Path and query as forwarded, and the authority of an absolute target (empty otherwise). TargetError."""
     if PLAIN_TARGET.fullmatch(target):
         return target, b""
     if _CONTROL.search(target):

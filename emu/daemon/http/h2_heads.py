@@ -91,7 +91,7 @@ class HeadReader(Sender):
             self.on_head(stream_id, b"".join(block), self._block_of[1])
 
     def known(self, block: Any) -> Any:
-        """What was made of a head that came before, whose work on the dynamic table is done then; otherwise None."""
+        """The reading of a head that came before, with its work on the dynamic table done; otherwise None."""
         found = self._blocks.get(block)
         if found is None and self._free:
             value = self._free.get(block)

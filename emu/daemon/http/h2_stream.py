@@ -24,7 +24,7 @@ Piece = bytes | memoryview
 
 
 class Turn:
-    """What was read on one connection becomes frames on others, each of which writes once."""
+    """One turn of reading: frames from one connection go out on others, each of which writes once."""
 
     __slots__ = ("dirty", "reading")
 
@@ -272,7 +272,7 @@ class Sender(asyncio.BufferedProtocol):
         return True
 
     def flush_waiting(self) -> None:
-        """Let streams that got stuck go on; one that gets stuck again waits behind the others."""
+        """Let streams that got stuck write again; one that gets stuck again waits behind the others."""
         for stream in list(self._waiting.values()):
             if self.stuck:
                 return

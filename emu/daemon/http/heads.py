@@ -134,7 +134,7 @@ def check_part(data: bytes | bytearray, at: int, first: bool) -> int:
             if not after:
                 return at
         if after >= len(data):
-            return at  # the next line may go on with it
+            return at  # the next line may continue it
         _odd_fields(bytes(data[at:after]), 0)
         at = after
     return at

@@ -80,7 +80,7 @@ class Head:
         self.expects_else = False
         """Expect asks for something unknown."""
         self.upgrade = b""
-        """The protocol that the client wants to go on with; empty when it wants none."""
+        """The protocol that the client wants to switch to; empty when it wants none."""
 
     def get(self, name: bytes) -> bytes:
         """The first value of a header by its lower-case name; empty when absent."""
@@ -196,7 +196,7 @@ def _learn_name(name: bytes) -> bytes:
 
 
 def plain_host(host: bytes) -> bool:
-    """Whether a Host goes on as it is."""
+    """Whether a Host is forwarded as it is."""
     return host in _hosts and host[:1] != b"["
 
 

@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 
 
 class Known(Generic[Value]):
-    """What was made of messages, by their bytes."""
+    """A cache: message bytes → what was made of them."""
 
     __slots__ = ("_once", "_values", "get")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Rest:
-    """What is still to be read of a request whose answer has begun. Made for few requests, and kept by none."""
+    """The unread rest of a request whose answer has begun. Few requests need one."""
 
     __slots__ = ("ends", "keep_alive", "left", "written")
 
@@ -24,7 +24,7 @@ class Rest:
         return before >= 0 > self.left
 
     def answer(self, keep_alive: bool) -> bytes:
-        """What was held back, in one piece; its head says so if the connection closes after it."""
+        """The answer that was held back, in one piece; its head says so if the connection closes after it."""
         said = b"".join(self.written)
         if keep_alive:
             return said

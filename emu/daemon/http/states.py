@@ -1,6 +1,6 @@
 """The states of a client's HTTP/1 connection, and the moves between them: all in one table. Pure.
 
-What is read and what is answered go on at the same time, as clients pipeline. A state says how far the answers are;
+Reading and answering overlap, as clients pipeline. A state says how far the answers are;
 `RequestReader` keeps how far the request is that is being read.
 """
 

@@ -305,7 +305,7 @@ class Turns(Endings):
             self.move(READING)
 
     def _settle(self) -> None:
-        """Nobody is to begin now: read on or not."""
+        """No request is to begin now: read on or not."""
         if self._fault is not None and not self.busy:
             if self._fault.status:
                 self.transport.write(http1.refusal(self._fault.status, self._fault.detail))

@@ -22,7 +22,7 @@ class Ingress:
         self.split(split)
 
     def split(self, split: Split) -> None:
-        """Requests are split like this from now on; those under way go on where they are."""
+        """Requests are split like this from now on; those in flight stay where they are."""
         self._known |= {part.revision: self._to(part.host, part.port) for part in split.parts}
         self._weights = {part.revision: part.weight for part in split.parts}
 

@@ -226,7 +226,7 @@ class PhaseRun:
         self.load.sent(request, now)
 
     def done(self, request: Request, now: float, error: RequestError | None) -> None:
-        """It has ended; in a closed loop its client goes on."""
+        """It has ended; in a closed loop its client sends the next."""
         self._patience.stop(request)
         self._open_requests -= 1
         self.answered += error is None

@@ -50,7 +50,7 @@ class _AdminExchange(Exchange):
         self.answer(200, b"", b"")
 
     def abandoned(self) -> None:
-        """The hook gave up; a drain that it began goes on as far as it may."""
+        """The hook gave up; a drain that it began continues as far as it may."""
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -44,7 +44,7 @@ class AnswerWriter:
             self._out.append(http1.LAST_CHUNK)
 
     def put_late(self, text: bytes) -> None:
-        """What is appended to a body that came too late, if anything, and the end."""
+        """Append the text of a timeout to a body that came too late, if there is one, and end it."""
         self.put_head(text, self.head.chunked)
         if text:
             self.put(text)

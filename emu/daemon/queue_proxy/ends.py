@@ -1,8 +1,8 @@
-"""What goes on record of requests that ended badly here, and of those that waited for a place.
+"""The record of requests that ended badly here, and of those that waited for a place.
 
 Each request that queue-proxy or the activator answered itself, or broke, or whose client left, is noted: when and
 why it ended, how long it had waited, and how long it was in the app. So is the wait of each request that waited.
-Several go on a line, so a flood of them costs little; requests that neither wait nor end badly never come here.
+A line has several of them, so a flood costs little; requests that neither wait nor end badly never come here.
 """
 
 from __future__ import annotations

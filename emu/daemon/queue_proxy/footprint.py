@@ -4,7 +4,7 @@ Anonymous memory: an arena of private mappings. Its pages are written as request
 with MADV_DONTNEED. Our own anonymous memory counts towards the sum; it is read from the kernel now and then.
 
 The executable: a file in the image, mapped as code is. What a request would execute of it is touched for each
-request, and a request goes on only once all of that was there at one time, as a thread goes on only when the page of
+request, and a request proceeds only once all of that was there at one time, as a thread runs only when the page of
 its next instruction is there. Where too little of memory.max is left for these pages, each one that comes in pushes
 another out, and the process stalls as the real one does.
 """
@@ -35,7 +35,7 @@ OWN_CODE_BYTES = 2_500_000
 FEW_FAULTS = 4
 """A pass over the code with no more reads from the disk than this went through."""
 TURN_S = 5.0
-"""A stalled request goes on after this long all the same, so that the process stays alive, barely."""
+"""A stalled request proceeds after this long all the same, so that the process stays alive, barely."""
 
 
 class Arena:

@@ -312,7 +312,7 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
         head = self.head
         last = self.conn.begin_answer(self)
         if head.expects_continue and head.content_length != 0 and not (self.flowing and self.body_done):
-            last = True  # nobody reads its body
+            last = True  # its body is not read
         self.sent_bytes = len(body)
         self.conn.write(http1.whole_answer(head, status, body, headers, last))
         self.finish(keep_alive=not last)

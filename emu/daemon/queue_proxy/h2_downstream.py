@@ -117,7 +117,7 @@ class ClientConnection2(PeerConnection):
         return ProxiedStream(self._proxy, stream, head, known)
 
     def known_of(self, head: http1.Head, end: bool, length: int | None) -> KnownStream | None:
-        """What is to be known of a request; None where it is for us."""
+        """The entry to keep for a request; None where queue-proxy answers it itself."""
         way = forward.route(head, self.peer)
         return made_of(head, way, end, length, self._proxy.app.address)
 
@@ -189,7 +189,7 @@ class ClientConnection2(PeerConnection):
         """The servers stop: over TLS say so, take no more streams, and end when the last is answered.
 
         Without TLS nothing is sent: Go's h2c hands the connection over for good, so its server does not know it any
-        more. The client may go on, and holds up the end until it leaves or is cut.
+        more. The client may keep sending, and holds up the end until it leaves or is cut.
         """
         if self.transport.get_extra_info("ssl_object") is None:
             return

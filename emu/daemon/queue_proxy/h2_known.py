@@ -34,7 +34,7 @@ class KnownStream:
 def made_of(
     head: http1.Head, way: forward.Route, end: bool, length: int | None, address: bytes
 ) -> KnownStream | None:
-    """What is to be known of a request to an address; None where it is for us."""
+    """The entry to keep for a request to an address; None where queue-proxy answers it itself."""
     ours = way.health_check or way.network_probe or way.kubelet
     odd_host = http1.BAD_HOST.search(way.host) is not None
     refused = head.method == b"CONNECT" or way.trailer_fault is not None or odd_host
@@ -70,7 +70,7 @@ def _crumbs(cookie: bytes) -> list[bytes]:
 
 
 def _target(pseudo: dict[bytes, bytes]) -> bytes:
-    """What is asked for. MalformedError for a request without what its method needs."""
+    """The request's target. MalformedError for a request without what its method needs."""
     method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
     if method == b"CONNECT":
         if b":scheme" in pseudo or target or not pseudo.get(b":authority"):

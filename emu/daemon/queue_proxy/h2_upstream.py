@@ -149,7 +149,7 @@ class AppStream(Stream):
             asker.app_failed("unexpected EOF", None)
 
     def drop(self) -> None:
-        """Nobody waits for the answer any more."""
+        """No client waits for the answer any more."""
         if self.asker is not None:
             self.asker = None
             self.reset(int(ErrorCodes.CANCEL))
@@ -360,7 +360,7 @@ class Http2Connections:
                 opened.leave()
                 opened.words = "http2: the server takes no streams"
             if opened.closed or opened.leaving:
-                # It ended before anyone could ask: to dial again would go on for ever.
+                # It ended before anyone could ask: dialing again would never end.
                 raise DialError(opened.words)
 
     async def _open_one(self) -> AppConnection:

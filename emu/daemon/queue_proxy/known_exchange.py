@@ -3,7 +3,7 @@
 Nothing in it is for us, it has no body, and what the app gets for it is made already. Its exchange is used again once
 it is over: setting its many fields for each request would be much of the work. Where there are no observers but
 statistics and metrics, `begin` and `answer_whole` do in one piece what `Http1Exchange` does step by step; whatever
-turns out otherwise goes on there.
+turns out otherwise continues there.
 """
 
 # ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
@@ -52,7 +52,7 @@ class Learned:
             self.known.keep(whole, made)
 
     def made_of(self, head: http1.Head) -> AnyKnownRequest | None:
-        """What is to be known of a request with this head; None: nothing."""
+        """The entry to keep for a request with this head; None: keep none."""
         raise NotImplementedError
 
 
@@ -66,8 +66,8 @@ class KnownRequests(Learned):
         """Exchanges that are over, for further requests."""
 
     def made_of(self, head: http1.Head) -> KnownRequest | None:
-        """What is known of a request with this head; None where that differs from client to client by more than its
-        address.
+        """The entry to keep for a request with this head; None where clients' forwarded heads differ by more than
+        their address.
         """
         way = forward.route(head, PEER)
         before, found, after = forward.app_head(way, head, self.proxy.app.address).partition(PEER.encode())
@@ -197,7 +197,7 @@ class KnownExchange(Http1Exchange):
             admission.ends.waited(successor.begun_at, now)
             admission.run(successor, now)
         conn.finish(self, True)
-        # Nobody speaks of it any more; its connection may end long before it is used again.
+        # Nothing may refer to it any more; its connection may end long before it is used again.
         del self.conn
         spare = self._known.spare
         if len(spare) < MOST_SPARE:

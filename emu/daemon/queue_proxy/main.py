@@ -121,7 +121,7 @@ class QueueProxy:
                 settings.request_log_template, settings.revision, settings.probe_request_log, self._log.raw
             )
         except gotemplate.TemplateError as wrong:
-            # As the real one: without a log it goes on.
+            # As the real one, it runs without a log then.
             self._log.event(
                 "request-log-off", why=f"Error setting up request logger. Request logs will be unavailable: {wrong}"
             )

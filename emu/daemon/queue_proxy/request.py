@@ -63,7 +63,7 @@ class Held(Hashable, Protocol):
     """For the gate, which lets it go to the app once that runs."""
 
     def let_in(self) -> None:
-        """The app runs: the request goes on."""
+        """The app runs: the request proceeds."""
 
     def keep_out(self, why: str) -> None:
         """The app could not be resumed in time."""

@@ -13,7 +13,7 @@ AUTOSCALER_CLASS = f"{GROUP}/autoscalerClass"
 TAG_ROUTING = f"{GROUP}/enable-tag-routing"
 STOP = f"{GROUP}/stop"
 METRICS, TARGET_UTILIZATION = f"{GROUP}/metrics", f"{GROUP}/targetUtilizationPercentage"
-"""They have names still, and nobody reads them."""
+"""They still have names, and are no longer read."""
 STORAGE_SOURCE = f"{INTERNAL}/storage-initializer-sourceuri"
 MODEL_FORMAT = "modelFormat"
 

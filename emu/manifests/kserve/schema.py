@@ -106,7 +106,7 @@ def _values(at: str, key: str, item: Yaml) -> Iterator[Finding]:
 
 
 def _wrong(path: str, key: str, item: Any) -> str:
-    """What is wrong with a value; empty where nothing is."""
+    """The fault of a value; empty where it has none."""
     if key in _INTEGERS and (isinstance(item, bool) or not isinstance(item, int)):
         return _not("integer", item)
     if key in _INTEGERS and not -(2**31) <= item < 2**31 and key not in ("timeout", "containerConcurrency"):

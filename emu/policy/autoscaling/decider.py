@@ -145,7 +145,7 @@ def excess_burst_capacity(settings: Settings, observed_panic: float, ready: int)
 
 
 def initial_burst_capacity(settings: Settings) -> int:
-    """What is presumed before the first decision."""
+    """The excess burst capacity before the first decision."""
     burst = settings.target_burst_capacity
     if burst in (-1, 0):
         return int(burst)
@@ -169,7 +169,7 @@ class Status:
 
 
 class Windows:
-    """What was reported of a revision's metric, over its two windows."""
+    """A revision's metric, averaged over its two windows."""
 
     def __init__(self, settings: Settings, timing: Timing) -> None:
         kind = WeightedAverage if settings.weighted else Average

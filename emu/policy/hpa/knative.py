@@ -64,5 +64,5 @@ def _metric(name: str, target: float) -> Metric:
 
 
 def _wrapped(number: int) -> int:
-    """What is left of a product that overflows 64 bits."""
+    """A product that overflows 64 bits, wrapped as Go's is."""
     return (number + 2**63) % 2**64 - 2**63

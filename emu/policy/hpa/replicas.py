@@ -273,7 +273,7 @@ def _rounded_up(value: float) -> int:
 
 
 def _guessed(groups: _Groups, ratio: float, unready: bool) -> str:
-    """Which pods were given a figure that nobody measured."""
+    """Which pods were given a figure that was not measured."""
     said = []
     if groups.missing and ratio != 1.0:
         as_what = "all that they may" if ratio < 1.0 else "nothing"

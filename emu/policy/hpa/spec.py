@@ -19,7 +19,7 @@ Source = Literal["Resource", "ContainerResource", "Pods", "External"]
 
 @dataclass(frozen=True)
 class Metric:
-    """What is measured, and what each pod should have of it."""
+    """A metric, and the target that each pod should be at."""
 
     name: str
     """cpu and memory for resources; else the metric's own."""

@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Points:
-    """What is kept of a pod, by a container's name: the last scrape, and the one before."""
+    """A pod's last scrape and the one before, by container."""
 
     last: Mapping[str, Point] = field(default_factory=dict)
     before: Mapping[str, Point] = field(default_factory=dict)

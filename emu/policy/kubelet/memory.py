@@ -107,7 +107,7 @@ def pod_qos(pod: Pod, settings: MemoryQos, version: Version = NEWEST) -> Files:
 
 @dataclass(frozen=True)
 class Levels:
-    """What is written to the cgroups above the pods."""
+    """The values of control files of the cgroups above the pods."""
 
     kubepods: Files
     burstable: Files

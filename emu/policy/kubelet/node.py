@@ -28,8 +28,8 @@ def node_memory(
     hard: Sequence[Threshold] = (),
     enforce_pods: bool = True,
 ) -> NodeMemory:
-    """What is left of the machine's memory for pods. `hard`: eviction thresholds. Where kubepods' limit is not
-    enforced it is all of the machine's.
+    """Node allocatable: the machine's memory without what is reserved. `hard`: eviction thresholds. Where kubepods'
+    limit is not enforced it is all of the machine's.
     """
     threshold = sum(one.value.of(capacity) for one in hard if one.signal == MEMORY_AVAILABLE and one.hard)
     reserved = kube_reserved + system_reserved

@@ -13,7 +13,7 @@ OLDEST, LATEST = (1, 22), (1, 37)
 KEP_2570_FLOOR_FORMULA: Version = (1, 27)
 OOM_GROUP: Version = (1, 28)
 SIDECARS: Version = (1, 29)
-"""An init container with restartPolicy Always goes on running; before, the API server drops the field."""
+"""An init container with restartPolicy Always keeps running; before, the API server drops the field."""
 NO_SWAP: Version = (1, 30)
 EVICTION_GRACE: Version = (1, 30)
 CRITICAL_PODS_DO_NOT_SWAP: Version = (1, 31)

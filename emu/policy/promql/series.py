@@ -29,7 +29,7 @@ class Target(NamedTuple):
 
 
 class Memory:
-    """What is known of the metrics that queries ask for."""
+    """The stored samples of the metrics that queries ask for."""
 
     def __init__(self, names: Iterable[str], keep_s: float) -> None:
         """`names` are the metrics of all queries; samples older than `keep_s` are let go."""

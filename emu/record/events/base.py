@@ -82,7 +82,7 @@ class OfCgroup(OfPod):
     """An event of one cgroup."""
 
     label: str
-    """`pod`, `queue-proxy`, `app`, `sandbox`, or the directory's name where nobody said whose it is."""
+    """`pod`, `queue-proxy`, `app`, `sandbox`, or the directory's name where the run did not say whose it is."""
     attempt: int | None
     path: str
 

@@ -42,7 +42,7 @@ class ContainerCreated(OfContainer):
     probes: list[str] | None = None
     """Which probes the scenario gives it (`liveness`, `readiness`, `startup`); None where that was not recorded."""
     role: str = "container"
-    """`init`: it runs before the containers, to its end; `sidecar`: an init container that goes on running."""
+    """`init`: it runs before the containers, to its end; `sidecar`: an init container that keeps running."""
     shm_bytes: int | None = None
     """Of the pause container: the size of the pod's /dev/shm; None where that was not recorded."""
     pod_memory_request: int | None = None

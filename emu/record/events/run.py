@@ -108,7 +108,7 @@ class Note(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFailed(Event):
-    """The run cannot go on: something that it needs was lost on the way. It is ended in order from here on."""
+    """The run cannot continue: something that it needs was lost on the way. It is ended in order from here on."""
 
     kind: ClassVar[str] = "run-failed"
     what: str

@@ -146,7 +146,7 @@ def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expecta
 
 
 def unmet(played: Mapping[str, Summary | None], *, undecided: bool = False) -> list[tuple[str, dict[str, Any]]]:
-    """What was expected of a variant by itself and did not come true, with the variant's name; what is `undecided`
+    """Expectations of single variants that did not come true, with the variant's name; what is `undecided`
     too.
     """
     return [

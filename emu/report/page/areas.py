@@ -89,7 +89,7 @@ def line_columns(
 
 
 def _drawn(canvas: Canvas, stack: Stack, line: Timeline) -> Timeline:
-    """What is drawn of a timeline, and a sentence where that is less than all."""
+    """The part of a timeline that is drawn, and a sentence where that is less than all."""
     drawn = thinned(canvas, stack, line)
     if len(line.t) > MOST_POINTS:
         canvas.reduced(f"samples of {line.label}", len(drawn.t), len(line.t))

@@ -78,7 +78,7 @@ def _broken(study: Study) -> Iterator[str]:
 
 
 def expectations(summary: dict[str, Any]) -> Markup:
-    """What was expected, and what came; nothing where nothing was."""
+    """The expectations and what came of them; empty where there were none."""
     expected = summary.get("expectations") or []
     if not expected:
         return Markup("")

@@ -1,4 +1,4 @@
-"""What page cache, swap and stalls did, in words: the part of the story where nobody dies.
+"""What page cache, swap and stalls did, in words: the part of the story where nothing is killed.
 
 `max` in memory.events counts how often the limit was touched and memory was made free in time. Where `oom` stays 0
 that is the price of a small limit (files read again, pages swapped), not a near death.
@@ -42,7 +42,7 @@ MUCH_DIRTY = 16 * 2**20
 MANY_FAULTS = 8192
 """Page faults in a phase from which on one of them can be said to take so long."""
 STALLED = 0.05
-"""A container that stood still for this share of the run is worth a sentence."""
+"""A container that stalled for this share of the run is worth a sentence."""
 
 
 def figures(window: Window, lines: list[Timeline], study: Study) -> Figures:

@@ -142,7 +142,7 @@ def _events(study: Study, name: str) -> dict[str, int]:
 
 
 def parts(view: View) -> Iterator[Part]:
-    """A row for each instance, and for each stop that was asked for while the run went on."""
+    """A row for each instance, and for each stop that was asked for during the run."""
     if not view.study.instances:
         return
     heads = ("container", "attempt", "started", "ready", "ended", "exit code", Column("reason", number=False),
@@ -281,7 +281,7 @@ def _exit_marks(on: MemoryPanel) -> None:
 
 
 def other_ends(on: MemoryPanel) -> list[tuple[float, Instance]]:
-    """Ends that nobody asked for and that were no OOM kill."""
+    """Ends that were not asked for and were no OOM kill."""
     killed = {kill.owner for kill in on.kills if not kill.child}
     return [
         (entry.exited_s, entry)

@@ -77,7 +77,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
 
 
 def _not_helped(study: Study) -> Iterator[str]:
-    """That page cache of evicted pods stayed charged to the node, where the kubelet went on evicting for it."""
+    """That page cache of evicted pods stayed charged to the node, where the kubelet kept evicting for it."""
     for number, one in enumerate(study.evictions[1:], 1):
         then = moment(study, one.t)
         gone = {each.pod for each in study.evictions[:number]}

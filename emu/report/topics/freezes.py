@@ -1,4 +1,4 @@
-"""Freezing: how often and how long a pod stood still, what that gave back, and what waking cost."""
+"""Freezing: how often and how long a pod was frozen, what memory that gave back, and what waking cost."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def headline(study: Study, summary: Figures) -> list[str]:
 
 
 def _waking(freezes: list[Freeze]) -> str:
-    """What going on cost: the answer that waited for it, and what had to be read back."""
+    """What waking cost: the answer that waited for it, and what had to be read back."""
     woken = [one for one in freezes if one.wake.latency_ms is not None]
     if not woken:
         return ""

@@ -1,4 +1,4 @@
-"""A machine that runs short of memory, in words: it slows everybody, and may kill nobody of the pod."""
+"""A machine that runs short of memory, in words: it slows every process, and may kill none of the pod's."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def figures(study: Study) -> Figures:
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
-    """In which order the kernel killed when it was full; how near its limit it came, where it killed nobody."""
+    """In which order the kernel killed when it was full; how near its limit it came, where it killed nothing."""
     node = summary["node"]
     if len(_kills(study)) > 1:
         return [_order(_kills(study))]

@@ -30,7 +30,7 @@ def figures(study: Study) -> Figures:
 
 
 def _one_pod(every: Study, pod: str) -> dict[str, Any]:
-    """What is known of a pod by itself, of its containers, and of the requests that it got; null where it is not
+    """The figures of a pod, of its containers, and of the requests that it got; null where it is not
     known of each request which pod got it.
     """
     study = of_pods(every, {pod})

@@ -78,7 +78,7 @@ def reason_words(burst: dict[str, Any]) -> str:
 
 
 def _called(burst: dict[str, Any]) -> tuple[str, str]:
-    """What was asked, and the app behind it: with their pod where there are several."""
+    """The container that took the request, and the app behind it: with their pod where there are several."""
     server = str(burst.get("container") or QUEUE_PROXY)
     pod, _, container = server.rpartition("/")
     if container != QUEUE_PROXY:

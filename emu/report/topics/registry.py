@@ -92,7 +92,7 @@ def in_picture() -> list[Topic]:
 
 
 def in_words() -> list[Topic]:
-    """In the order of sentences: what died, what stood still, how the rest ended, what clients saw, and then why. The
+    """In the order of sentences: what died, what was frozen, how the rest ended, what clients saw, and then why. The
     first that has a headline gives the verdict its, where nothing was killed.
     """
     return _ordered(

@@ -1,4 +1,4 @@
-"""What is alive and does not answer, in words: a stall is no kill, and only a liveness probe restarts it."""
+"""Stalls in words: alive, and no answer. A stall is no kill, and only a liveness probe restarts the container."""
 
 from __future__ import annotations
 

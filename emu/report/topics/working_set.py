@@ -1,5 +1,5 @@
 """Working sets: how much memory a container uses by the kernel, `docker stats`, `kubectl top` and as RSS, and where
-an eviction or a memory HPA would go by page cache that nobody has to keep.
+an eviction or a memory HPA would go by page cache that could be dropped.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def make_volume(folder: Path) -> None:
 
 
 def make_mount_point(root: Path, path: str) -> None:
-    """See that a root has a folder at this path. A root that lacks it gets an empty one, which harms nobody: that is
+    """See that a root has a folder at this path. A root that lacks it gets an empty one, which does no harm: that is
     all that is ever changed in it. EmuError.
     """
     place = root

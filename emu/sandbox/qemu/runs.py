@@ -113,7 +113,7 @@ def record(run: Run, say: Say, end_step: Callable[[], None]) -> int:
 
 
 def booting(machine: Machine, *, emulated: bool) -> str:
-    """What is said as it begins to boot."""
+    """The line that is shown as it begins to boot."""
     sizes = f"{machine.cpus} CPUs, {format_bytes(machine.memory_bytes)} of memory, "
     sizes += f"{format_bytes(machine.swap_bytes)} of swap" if machine.swap_bytes else "no swap"
     return f"booting the virtual machine ({sizes}, {'emulated' if emulated else 'with KVM'}) …"

@@ -1,4 +1,4 @@
-"""What a listener heeds besides its guest: signals for the job in it, and whether the run goes on at all."""
+"""What a listener watches besides its guest: signals for the job in it, and whether the run makes progress."""
 
 from __future__ import annotations
 

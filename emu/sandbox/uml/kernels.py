@@ -42,7 +42,7 @@ class Kernel:
 
     @property
     def program(self) -> Path:
-        """What is started."""
+        """The executable."""
         return self.folder / _PROGRAM
 
     @property
@@ -114,8 +114,8 @@ def choose(wanted: str = AUTO) -> Kernel | None:
 
 
 def remove(keep: Kernel | None = None) -> list[Path]:
-    """Remove the fetched kernels, but for one to keep; return what was removed. Guests that run one go on: they hold
-    its files open, though they cannot load a further module.
+    """Remove the fetched kernels, but for one to keep; return what was removed. Guests on a removed one keep running:
+    they hold its files open, though they cannot load a further module.
     """
     gone = [path for path in sorted(folder().glob("[!.]*")) if keep is None or path != keep.folder]
     for path in gone:

@@ -51,7 +51,7 @@ def mark(pid: int) -> Mark:
 
 @dataclass(frozen=True)
 class GuestState:
-    """What is noted of a guest while it lives: in its scratch directory, which its keeper removes."""
+    """A guest's notes while it lives: in its scratch directory, which its keeper removes."""
 
     scratch: str
     owner: Mark

@@ -1,6 +1,6 @@
 """Asks the kernel of a guest that hangs what its tasks wait for, by its management console.
 
-The kernel answers on a datagram socket in its `uml_dir`, from an interrupt: it can while its processes stand still. A
+The kernel answers on a datagram socket in its `uml_dir`, from an interrupt: it can while its processes hang. A
 request is its magic, version, length and a command; an answer is an error, whether more follows, and its length
 (arch/um/drivers/mconsole.h).
 """

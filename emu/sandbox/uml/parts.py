@@ -71,7 +71,7 @@ FOR_DOCKER = frozenset(("dockerd", "containerd", "runc", "xtables-legacy-multi")
 
 
 def missing_parts() -> dict[str, str]:
-    """What is not installed: program → the package that brings it."""
+    """Programs that are not installed → the package that brings each."""
     return {name: package for name, (find, package) in _WANTED.items() if find() is None}
 
 

@@ -1,4 +1,4 @@
-"""Freezes: who stood still, what it held meanwhile, and what it cost to go on."""
+"""Freezes: which container was frozen, what it held meanwhile, and what it cost to wake it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DYING_S = 1.0
 @dataclass(frozen=True)
 class FrozenMemory:
     """What a container held when it was frozen, when it was thawed again (or at the run's end), and when it was
-    frozen the next time (or at the end). Bytes; None is not measured, or did not come to pass.
+    frozen the next time (or at the end). Bytes; None is not measured, or did not happen.
     """
 
     anon_before_bytes: int | None = None
@@ -26,21 +26,21 @@ class FrozenMemory:
     swap_frozen_bytes: int | None = None
     swap_after_bytes: int | None = None
     reclaimed_bytes: int | None = None
-    """What the kernel gave back of it while it was frozen; None: nobody asked."""
+    """What the kernel gave back of it while it was frozen; None: it was not asked for."""
     kept_why: str | None = None
     """Why not all that was asked for."""
 
 
 @dataclass(frozen=True)
 class Wake:
-    """What it cost to go on, from the thaw to the next freeze or the end."""
+    """What it cost to wake, from the thaw to the next freeze or the end."""
 
     latency_ms: float | None = None
     """Of the request that waited for the thaw, to the end of its answer."""
     major_faults: int | None = None
     swap_in_bytes: int | None = None
     prefetched_bytes: int | None = None
-    """Read back from swap ahead of the thaw; None: nobody did."""
+    """Read back from swap ahead of the thaw; None: nothing was prefetched."""
     prefetch_ms: float | None = None
     """How long that held up the thaw; it is in `thaw_ms`."""
     prefetch_known_bytes: int | None = None
@@ -49,7 +49,7 @@ class Wake:
 
 @dataclass(frozen=True)
 class Freeze:
-    """A container stood still. `thawed_at_s` is None if it still did at the end; the two costs are None unless
+    """A container was frozen. `thawed_at_s` is None if it still was at the end; the two costs are None unless
     someone measured them.
     """
 
@@ -69,12 +69,12 @@ class Freeze:
 
     @property
     def owner(self) -> Owner:
-        """What stood still."""
+        """Which container."""
         return Owner(self.pod, self.container, self.attempt)
 
 
 def frozen_span(owner: Owner, frozen_at_s: float, thawed_at_s: float | None = None) -> Freeze:
-    """A stretch in which an instance stood still, of which no more is known."""
+    """A stretch in which an instance was frozen, of which no more is known."""
     return Freeze(owner.container, owner.attempt, frozen_at_s, thawed_at_s, pod=owner.pod)
 
 

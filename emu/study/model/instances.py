@@ -40,7 +40,7 @@ class Stop:
 
     @property
     def with_pod(self) -> bool:
-        """Its pod was to end while the run went on."""
+        """Its pod was to end during the run."""
         return self.why in ("pod", EVICTED, *REMOVED)
 
 
@@ -65,7 +65,7 @@ class Instance:
     probes: tuple[str, ...] | None = None
     """Which probes the scenario gives it; None where that was not recorded."""
     role: str = "container"
-    """`init` or `sidecar`: an init container that ends, or one that goes on running."""
+    """`init` or `sidecar`: an init container that ends, or one that keeps running."""
     shm_bytes: int | None = None
     """Of the pause container: the size of the pod's /dev/shm."""
     pod_memory_request: int | None = None

@@ -64,9 +64,9 @@ class OomVerdict:
     child: bool = False
     """A child process died and the container lived on."""
     frozen: bool = False
-    """The container stood still, frozen, when it was killed: what it held was too much without its doing."""
+    """The container was frozen when it was killed: what it held was too much without its doing."""
     at_end: bool = False
-    """The run was ending the container then: nobody asked anything of it any more."""
+    """The run was already ending the container."""
     anon_rss_bytes: int | None = None
     file_rss_bytes: int | None = None
     shmem_rss_bytes: int | None = None

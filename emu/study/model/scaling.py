@@ -46,7 +46,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Absence:
-    """The pod was scaled to zero, and back if it was. Seconds; None is not come to pass."""
+    """The pod was scaled to zero, and back if it was. Seconds; None: it did not happen."""
 
     decided_s: float
     """It was to go."""

@@ -85,7 +85,7 @@ class Study:
     """The run ended in order; False for one that was cut off."""
     interrupted: bool = False
     failed: Failure | None = None
-    """Why it could not go on; None for one that could."""
+    """Why it was ended early; None for one that was not."""
     instances: list[Instance] = field(default_factory=list)
     """In order of start; the pod's `sandbox` container among them if it was recorded."""
     timelines: dict[Owner, Timeline] = field(default_factory=dict)
@@ -184,7 +184,7 @@ class Study:
         return [kill for kill in self.kills if kill.container == container]
 
     def was_frozen(self, owner: Owner, t: float) -> bool:
-        """Whether an instance stood still at a time, as far as that is on record. The end of one that was never
+        """Whether an instance was frozen at a time, as far as that is recorded. The end of one that was never
         several report that it was resumed, within DYING_S.
         """
         mine = (one for one in self.freezes if one.owner == owner and one.frozen_at_s <= t)

@@ -1,4 +1,4 @@
-"""Whether the guest's disks get anywhere. Its agent goes on answering where a disk does not, as it is locked into
+"""Whether the guest's disks get anywhere. Its agent still answers where a disk does not, as it is locked into
 memory; all else would wait for ever.
 """
 

@@ -23,7 +23,7 @@ driver forgets to start again (line_throttle in Linux 6.1), so it must never be 
 # guest → host
 PROGRESS = 1  # text: a step of the boot that is done
 READY = 2  # JSON: what came up
-FAILED = 3  # text: why the boot, or a command, cannot go on
+FAILED = 3  # text: why the boot, or a command, cannot continue
 BEAT = 4  # nothing: the agent is alive
 EXIT = 5  # JSON {"status": n}: the command has ended and its output is all sent
 CREDIT = 6  # JSON {"bytes": n}: so much of standard input has been passed on
