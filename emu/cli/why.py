@@ -36,9 +36,8 @@ def why(run: str | None, moment: str | None, name: str | None, as_json: bool) ->
     study = read_study(found)
     for number, service in enumerate(_chosen(study.services, found.path.name, name)):
         if as_json:
-            chosen = service.decisions if t is None else filter(None, [words.decision_at(service, t)])
-            for one in chosen:
-                output.echo(output.to_json(words.as_data(service, one)))
+            for one in words.as_data(service, t):
+                output.echo(output.to_json(one))
             continue
         if number:
             output.echo()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -44,13 +44,26 @@ def decision_lines(service: Service) -> list[str]:
             f"{one.t:.3f} s",
             str(one.pods) if one.before == one.pods else f"{one.before} to {one.pods}",
             str(one.ready),
-            "yes" if one.panicking else "-",
+            "yes" if panics else "-",
             _path(one),
             one.why or "-",
         )
-        for one in service.decisions
+        for one, panics in zip(service.decisions, _panicking(service.decisions), strict=True)
     ]
     return in_columns(rows)
+
+
+def _panicking(decisions: Iterable[ScaleDecided]) -> Iterator[bool]:
+    """Of each. What came of pods or time alone says nothing of a panic: that of the decision before it goes on."""
+    panics = False
+    for one in decisions:
+        panics = one.panicking if one.metric else panics
+        yield panics
+
+
+def _last_made(service: Service, one: ScaleDecided) -> ScaleDecided | None:
+    """The last decision by a metric until then."""
+    return next((made for made in reversed(service.made) if made.t <= one.t), None)
 
 
 def _path(one: ScaleDecided) -> str:
@@ -84,7 +97,7 @@ def lines_at(service: Service, t: float, *, several: bool = False) -> list[str]:
 
 
 def _inputs(service: Service, one: ScaleDecided, t: float) -> Iterator[tuple[str, str]]:
-    last = next((made for made in reversed(service.made) if made.t <= one.t), None)
+    last = _last_made(service, one)
     if service.scaled_by in why_hpa.CLASSES:
         if last is not None:
             yield from why_hpa.inputs(service, last)
@@ -136,6 +149,9 @@ def preemption_lines(preemptions: Sequence[Happening]) -> list[str]:
     return ["scheduler: pods that were preempted", *in_columns(rows)]
 
 
-def as_data(service: Service, one: ScaleDecided) -> dict[str, Any]:
-    """A decision for another program: the event's own names, on the run's clock."""
-    return {"service": service.name, **asdict(one)}
+def as_data(service: Service, t: float | None = None) -> Iterator[dict[str, Any]]:
+    """The decisions, or the one in force then, for another program: the event's own names, on the run's clock."""
+    chosen = None if t is None else decision_at(service, t)
+    for one, panics in zip(service.decisions, _panicking(service.decisions), strict=True):
+        if t is None or one is chosen:
+            yield {"service": service.name, **asdict(one), "panicking": panics}

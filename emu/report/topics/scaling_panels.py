@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
+from emu.report.page.canvas import SCALING_LEGEND, Canvas, Panel, safe
 from emu.report.topics.hpa_panel import hpa_panel
 from emu.report.why_hpa import CLASSES as HPA
-from emu.report.words import metric_name
+from emu.report.words import count, metric_name
 from emu.study.model.services import Service, State, by_service
 from emu.study.model.study import Study
+from emu.units import format_seconds
 
 _STATES: tuple[tuple[State, str], ...] = (
     ("ready", "var(--ok)"),
@@ -60,7 +61,7 @@ def _pods(canvas: Canvas, service: Service, name: str) -> None:
 
 
 def _metric(canvas: Canvas, service: Service, name: str) -> None:
-    """The metric for one ready pod, against its target; who waited; bands where the activator was in the path."""
+    """The metric for one ready pod against its target, and who waited; bands where the activator was in the path."""
     made, waiting = service.made, service.waiting
     if not made:
         return
@@ -92,4 +93,20 @@ def _metric(canvas: Canvas, service: Service, name: str) -> None:
             y=[number for _, number in waiting], mode="lines",
             line={"width": 1, "shape": "hv", "color": "var(--server-error)"},
             hovertemplate="waiting: %{y:,d}<extra></extra>", meta={"kind": "waiting"},
+        )  # fmt: skip
+    _cold(canvas, panel, service)
+
+
+def _cold(canvas: Canvas, panel: Panel, service: Service) -> None:
+    """A mark for each request for which there was no pod as it came; those of the same moment share one."""
+    longest: dict[float, list[float]] = {}
+    for wait in service.waits:
+        if wait.cold:
+            longest.setdefault(round(wait.since_s, 2), []).append(wait.until_s - wait.since_s)
+    if longest:
+        texts = [f"{count(len(one), 'cold request')}, waited {format_seconds(max(one))}" for one in longest.values()]
+        canvas.trace(
+            panel, SCALING_LEGEND, name="cold request", x=list(longest), y=[0] * len(longest), text=texts,
+            mode="markers", marker={"symbol": "triangle-up", "size": 8, "color": "var(--server-error)"},
+            cliponaxis=False, hovertemplate="%{text}<extra></extra>", meta={"kind": "cold"},
         )  # fmt: skip

@@ -34,7 +34,7 @@ from emu.report.topics.preemptions import PREEMPTIONS
 from emu.report.topics.rollouts import rollout_log, rollout_words
 from emu.report.topics.services import SERVICES
 from emu.report.topics.topic import Drawing, Listing, View
-from emu.report.why import decision_at, decision_lines, lines_at, preemption_lines, rollout_lines
+from emu.report.why import as_data, decision_at, decision_lines, lines_at, preemption_lines, rollout_lines
 from emu.report.words import in_columns
 from emu.study.model.instances import Instance, PodEvent, Stop
 from emu.study.model.requests import PhaseSpan, Request
@@ -239,6 +239,15 @@ def test_every_decision_has_its_line(study: Study) -> None:
     assert "pods" in lines[2] and "activator" in lines[1]
 
 
+def test_a_panic_lasts_beyond_what_comes_of_pods_alone(study: Study) -> None:
+    """A pod that becomes ready changes the path and not the panic: in the lines, and for other programs."""
+    ready = ScaleDecided(t=BEGAN + 3.0, revision="app-00001", before=2, pods=2, ready=2, active="active", why="it")
+    (service,) = services(study, [*EVENTS[:2], ready, *EVENTS[2:]])
+    assert [one["panicking"] for one in as_data(service)] == [False, True, True, False, False]
+    assert [one["panicking"] for one in as_data(service, 3.5)] == [True]
+    assert ["yes" in line for line in decision_lines(service)] == [False, False, True, True, False, False]
+
+
 def test_a_moment_has_the_decision_in_force(study: Study) -> None:
     """The last one until then, with what went into it, and the pods that there were."""
     service = only(study)
@@ -267,6 +276,8 @@ def test_the_picture_has_pods_and_the_metric(study: Study) -> None:
     assert drawn["wanted"] == [1, 2, 2, 1, 1]
     assert max(drawn["ready"]) == 2 and max(drawn["terminating"]) == 1
     assert drawn["target"] == [2.0, 2.0]
+    (cold,) = [trace for trace in figure.data if trace["name"] == "cold request"]
+    assert (cold["x"], cold["text"]) == ([0.5], ["1 cold request, waited 500 ms"])
     assert [(one["x0"], one["x1"]) for one in figure.layout["shapes"]] == [(2.0, 4.0), (0.0, 4.0), (6.0, 10.0)]
 
 
