@@ -90,7 +90,6 @@ for _ in range({KILLS}):
         held = mmap.mmap(-1, 96 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
         for place in range(0, len(held), 4096):
             held[place] = 1
-time.sleep(1)
 os.close(go)
 for _ in range({KILLS}):
     os.wait()

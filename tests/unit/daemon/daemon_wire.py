@@ -232,6 +232,16 @@ class Daemon:
                 return int(line.split()[1]) * 1024
         raise AssertionError(f"no {field} in status")
 
+    def settle(self) -> None:
+        """Wait until its processor time stands still: it has taken what there is, or every buffer is full."""
+        last = ""
+        for _ in range(40):
+            now = Path(f"/proc/{self.pid}/schedstat").read_text().rsplit(maxsplit=1)[0]
+            if now == last:
+                return
+            last = now
+            time.sleep(0.05)
+
     def send(self, line: str) -> None:
         """Write a line to its standard input."""
         assert self.process.stdin is not None

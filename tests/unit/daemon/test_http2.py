@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -128,7 +127,7 @@ class TestGrpc:
             before = proxy.memory("RssAnon")
             answers = channel.unary_stream("/t.T/Count")(b"%d" % 6400, timeout=DEADLINE_S)
             next(answers)
-            time.sleep(0.5)
+            proxy.settle()
             assert proxy.memory("RssAnon") - before < 8 << 20
             assert sum(len(part) for part in answers) == 6399 * 16384
 

@@ -228,7 +228,8 @@ class TestForwarding:
         reaches the app; of what that answers no more is taken from it than fits into a buffer.
         """
         for full_duplex in (False, True):
-            client = queue_proxy(ENABLE_HTTP_FULL_DUPLEX=full_duplex).connect()
+            proxy = queue_proxy(ENABLE_HTTP_FULL_DUPLEX=full_duplex)
+            client = proxy.connect()
             client.send(CHUNKED_POST + b"1\r\na\r\n")
             app = fake_app.accept()
             app.read_until(b"\r\n\r\n1\r\na\r\n")
@@ -237,7 +238,7 @@ class TestForwarding:
                 assert client.read_head().status == 200
                 client.read_until(b"1\r\na\r\n")
             else:
-                time.sleep(0.2)
+                proxy.settle()
                 assert client.quiet()
             client.send(b"1\r\nb\r\n")
             app.read_until(b"1\r\nb\r\n")
@@ -267,12 +268,12 @@ class TestForwarding:
             app = fake_app.accept()
             app.read_until(b"\r\n\r\n1\r\na\r\n")
             app.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
-            time.sleep(0.2)
+            proxy.settle()
             assert client.quiet()
             if how == "the client leaves":
                 client.close()
             elif how == "timeout":
-                time.sleep(timeout_s + 0.2)
+                wait_for(app.is_closed, "the app to hear of the timeout")
                 client.send(b"0\r\n\r\n")
                 assert client.read_head().status == 200
             else:
@@ -289,12 +290,12 @@ class TestForwarding:
         for client in inside:
             client.send(GET)
         running = fake_app.accept()
-        _settle(proxy)
+        proxy.settle()
         refused = [proxy.connect() for _ in range(100)]
         before = proxy.memory("VmRSS")
         for client in refused:
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200001\r\n\r\n" + bytes(200_000))
-        _settle(proxy)
+        proxy.settle()
         assert all(client.quiet() for client in refused)
         assert proxy.memory("VmRSS") - before < 8 << 20
         for client in refused:
@@ -337,7 +338,7 @@ class TestStreams:
         sender.start()
         app = fake_app.accept()
         app.read_until(b"\r\n\r\n")
-        _settle(proxy)
+        proxy.settle()
         assert proxy.memory("VmRSS") - before < ROOM
         app.skip(BIG)
         app.send(OK)
@@ -358,7 +359,7 @@ class TestStreams:
         sender = threading.Thread(target=_send_big, args=(app, b"HTTP/1.1 200 OK"), daemon=True)
         sender.start()
         client.read_head()
-        _settle(proxy)
+        proxy.settle()
         assert proxy.memory("VmRSS") - before < ROOM
         client.skip(BIG)
         sender.join()
@@ -370,18 +371,6 @@ def _send_big(wire: Wire, first: bytes = b"POST / HTTP/1.1\r\nHost: a") -> None:
     wire.send(first + b"\r\nContent-Length: %d\r\n\r\n" % BIG)
     for _ in range(BIG // len(block)):
         wire.send(block)
-
-
-def _settle(proxy: Daemon) -> None:
-    """Wait until the proxy's memory and CPU time stand still: every buffer is full."""
-    last = ()
-    for _ in range(40):
-        with open(f"/proc/{proxy.pid}/stat") as file:  # noqa: PTH123
-            now = tuple(file.read().rsplit(")", 1)[1].split()[11:13])
-        if now == last:
-            return
-        last = now
-        time.sleep(0.05)
 
 
 class TestBreaker:
