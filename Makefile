@@ -56,13 +56,13 @@ $(2) || { [ -n "$(SECOND_TRY)" ] && echo "part $(1): failed; what failed is play
     && $(2) $(3) && echo "part $(1): passed at the second try" | tee -a build/tried/passed; }
 endef
 
-# The unit tests are among them: guests wait for much, and leave a processor to them.
-LONGEST_FIRST := test-scenarios-1 test-scenarios-4 test-scenarios-3 test-scenarios-2 test-faults test-kernel \
-    test-unit test-process test-daemons test-sandbox test-browser
+# Guests wait for much: what needs none goes beside the first of them, and uses the processors meanwhile.
+LONGEST_FIRST := lint test-scenarios-1 test-scenarios-4 test-scenarios-3 test-unit test-scenarios-2 test-kernel \
+    test-faults test-process test-daemons test-sandbox test-browser
 
 test: export SECOND_TRY := yes
 test: $(STAMP) ## Every test, on a real kernel with cgroup v2 and a real Docker engine
-	@$(MAKE) --no-print-directory --output-sync=line -j 2 lint prepared
+	@$(MAKE) --no-print-directory prepared
 	@rm -rf build/tried && mkdir -p build/tried
 	@$(MAKE) --no-print-directory --keep-going --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
 	    $(ALSO) $(LONGEST_FIRST)
