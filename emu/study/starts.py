@@ -61,14 +61,14 @@ def _together(starts: list[Start]) -> dict[str, Any]:
         "first_byte_ms": _spread(first),
         "done_ms": _spread(done),
         "stages_ms": median_stages(answered),
-        "page_faults": _half(start.faults for start in answered),
-        "major_faults": _half(start.major_faults for start in answered),
-        "swap_in_bytes": _half(start.swap_in_bytes for start in answered),
-        "io_read_bytes": _half(start.io_read_bytes for start in answered),
-        "held_bytes": _half(start.held_bytes for start in answered),
-        "held_swap_bytes": _half(start.held_swap_bytes for start in answered),
-        "image_bytes": _half(start.image_bytes for start in answered),
-        "image_cached_after_bytes": _half(start.image_cached_after_bytes for start in answered),
+        "page_faults": _median(start.faults for start in answered),
+        "major_faults": _median(start.major_faults for start in answered),
+        "swap_in_bytes": _median(start.swap_in_bytes for start in answered),
+        "io_read_bytes": _median(start.io_read_bytes for start in answered),
+        "held_bytes": _median(start.held_bytes for start in answered),
+        "held_swap_bytes": _median(start.held_swap_bytes for start in answered),
+        "image_bytes": _median(start.image_bytes for start in answered),
+        "image_cached_after_bytes": _median(start.image_cached_after_bytes for start in answered),
     }
 
 
@@ -86,7 +86,7 @@ def _spread(seconds: list[float]) -> dict[str, float | None]:
     return {"min": seconds[0] * 1e3 if seconds else None, **spread(one * 1e3 for one in seconds)}
 
 
-def _half(values: Iterable[int | None]) -> int | None:
+def _median(values: Iterable[int | None]) -> int | None:
     found = percentile(sorted(float(value) for value in values if value is not None), 0.5)
     return None if found is None else int(found)
 

@@ -210,20 +210,30 @@ class AppExchange(Exchange):
 
     async def _heavy(self) -> None:
         asked = self._work
-        if asked.read_file is not None:
-            count = await self._in_thread(work.read_file, work.data_path(asked.read_file))
-            self._facts += b"X-Emu-Read-Bytes: %d\r\n" % count
-        if asked.write_file is not None:
-            count = await self._in_thread(work.write_file, work.data_path(asked.write_file), asked.write_bytes)
-            self._facts += b"X-Emu-Written-Bytes: %d\r\n" % count
-        if asked.hold:
-            await self._hold()
-        if asked.is_of_the_kernel:
-            await self._hold_in_the_kernel()
-        if asked.cpu:
-            await self._in_thread(work.burn, asked.cpu)
+        steps = (
+            (asked.read_file is not None, self._read_file),
+            (asked.write_file is not None, self._write_file),
+            (asked.hold > 0, self._hold),
+            (asked.is_of_the_kernel, self._hold_in_the_kernel),
+            (asked.cpu > 0, self._burn),
+        )
+        for wanted, step in steps:
+            if wanted and not self._gone:  # the client may leave during a step: the next one does not begin then
+                await step()
         if isinstance(self._memory, Child) and asked.sleep and not self._gone:
             await self._memory.outlive(asked.sleep)
+
+    async def _read_file(self) -> None:
+        count = await self._in_thread(work.read_file, work.data_path(self._work.read_file or ""))
+        self._facts += b"X-Emu-Read-Bytes: %d\r\n" % count
+
+    async def _write_file(self) -> None:
+        path = work.data_path(self._work.write_file or "")
+        count = await self._in_thread(work.write_file, path, self._work.write_bytes)
+        self._facts += b"X-Emu-Written-Bytes: %d\r\n" % count
+
+    async def _burn(self) -> None:
+        await self._in_thread(work.burn, self._work.cpu)
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         return await loop.in_thread(self._app.pool, function, *args)
@@ -309,6 +319,7 @@ class AppExchange(Exchange):
         self._let_memory_go(0)
         if not self._gone:
             self._gone = True
+            self._app.metrics.under_way.discard(self)
             if not self._alone:
                 self._answer_line(status, line)
 

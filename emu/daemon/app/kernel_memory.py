@@ -26,7 +26,7 @@ _THREAD_STACK_BYTES = 64 << 10
 
 
 class KernelMemory:
-    """What a request asked for, until `close`. What was taken of it goes also where the rest was not to be had."""
+    """The kernel memory that a request asked for, until `close`; that gives back what a failed `take` got, too."""
 
     def __init__(self, work: Work) -> None:
         self._work = work

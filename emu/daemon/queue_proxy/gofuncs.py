@@ -92,10 +92,6 @@ def _index(value: Any, *keys: Any) -> Any:
     return value
 
 
-def _compare(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    return lambda left, right: test(left, right)
-
-
 def _lazy(*values: Any) -> Any:
     raise AssertionError("`and` and `or` look at their arguments one by one, where those are computed")
 
@@ -128,9 +124,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": _lazy,
     "or": _lazy,
     "eq": lambda left, *others: any(left == other for other in others),
-    "ne": _compare(lambda left, right: bool(left != right)),
-    "lt": _compare(lambda left, right: bool(left < right)),
-    "le": _compare(lambda left, right: bool(left <= right)),
-    "gt": _compare(lambda left, right: bool(left > right)),
-    "ge": _compare(lambda left, right: bool(left >= right)),
+    "ne": lambda left, right: bool(left != right),
+    "lt": lambda left, right: bool(left < right),
+    "le": lambda left, right: bool(left <= right),
+    "gt": lambda left, right: bool(left > right),
+    "ge": lambda left, right: bool(left >= right),
 }

@@ -252,7 +252,7 @@ class Container:
                 raise EmuError(
                     f"cannot stop the container {self.request.name}",
                     f"its process {self.pid} is still running {_KILLED_S:g} s after SIGKILL",
-                    "see what it waits for: cat /proc/PID/stack",
+                    f"see what it waits for: cat /proc/{self.pid}/stack",
                 )
         self._notify("stop", {})
 

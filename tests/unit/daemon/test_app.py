@@ -18,6 +18,7 @@ from emu.daemon.app.kernel_memory import KernelMemory
 from emu.daemon.app.main import main
 from emu.daemon.app.work import RefusedWorkError, check
 from emu.messages import Work
+from emu.policy.app_metrics import IN_FLIGHT
 from emu.policy.promql.text import samples_of
 from tests.unit.daemon.daemon_wire import ROOT, Daemon, Head, wait_for
 
@@ -342,3 +343,32 @@ def test_detached_work_goes_on_without_its_client(app: Daemon, work: str) -> Non
     wire.send(f"GET /?{work}&exit=7&detached=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     wire.close()
     assert app.wait() == 7
+
+
+def in_flight(app: Daemon) -> float:
+    """How many requests the app has, by its own metrics."""
+    _, body = app.connect().ask(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    return next(one.value for one in samples_of(body.decode()) if one.name == IN_FLIGHT)
+
+
+def test_work_stops_at_the_step_in_which_its_client_leaves(app: Daemon, tmp_path: Path) -> None:
+    """The steps after it do not begin: a file that was to be written then is not there."""
+    os.mkfifo(tmp_path / "slow")
+    wire = app.connect()
+    wire.send(b"GET /?read_file=slow&write_file=left&write_bytes=10 HTTP/1.1\r\nHost: x\r\n\r\n")
+    with (tmp_path / "slow").open("wb"):  # returns once the app reads
+        wire.close()
+        wait_for(lambda: in_flight(app) == 0, "the app to see that the client left")
+    assert ask(app, Work(write_file="after", write_bytes=1))[0].status == 200
+    assert not (tmp_path / "left").exists()
+
+
+def test_detached_work_that_fails_is_no_longer_in_flight(app: Daemon, tmp_path: Path) -> None:
+    """Its client is gone by then, so no answer counts it."""
+    os.mkfifo(tmp_path / "slow")
+    wire = app.connect()
+    wire.send(b"GET /?read_file=slow&write_file=no/such&write_bytes=1&detached=true HTTP/1.1\r\nHost: x\r\n\r\n")
+    with (tmp_path / "slow").open("wb"):
+        wire.close()
+        assert in_flight(app) == 1
+    wait_for(lambda: in_flight(app) == 0, "the failed work to be over")
