@@ -61,7 +61,7 @@ def failures(study: Study) -> list[dict[str, Any]] | None:
     bursts = [
         _burst(study, name, reason, part)
         for (name, reason, *_), some in _alike(study).items()
-        for part in _parts(some)
+        for part in _parts(study, some)
     ]
     return sorted(bursts, key=lambda burst: float(burst["first_s"]))
 
@@ -71,7 +71,8 @@ def failure_kinds(study: Study) -> list[dict[str, Any]] | None:
     if study.requests is None:
         return None
     kinds = [
-        _burst(study, name, reason, sorted(some, key=_done)) for (name, reason, *_), some in _alike(study).items()
+        _burst(study, name, reason, sorted(some, key=lambda one: _done(study, one)))
+        for (name, reason, *_), some in _alike(study).items()
     ]
     return sorted(kinds, key=lambda kind: (-int(kind["count"]), float(kind["first_s"])))
 
@@ -80,22 +81,23 @@ def _alike(study: Study) -> dict[tuple[str, str, str, str], list[Request]]:
     """Those that ended with the same outcome for the same reason, in pods of the same workload."""
     alike: dict[tuple[str, str, str, str], list[Request]] = defaultdict(list)
     for request in study.requests or ():
-        if request.reason is not None and request.done_s is not None:
+        if request.reason is not None:
             alike[outcome(request), request.reason, workload(request.pod), request.container].append(request)
     return alike
 
 
-def _parts(requests: list[Request]) -> Iterable[list[Request]]:
+def _parts(study: Study, requests: list[Request]) -> Iterable[list[Request]]:
     parts: list[list[Request]] = []
-    for request in sorted(requests, key=_done):
-        if not parts or _done(request) - _done(parts[-1][-1]) > APART_S:
+    for request in sorted(requests, key=lambda one: _done(study, one)):
+        if not parts or _done(study, request) - _done(study, parts[-1][-1]) > APART_S:
             parts.append([])
         parts[-1].append(request)
     return parts
 
 
-def _done(request: Request) -> float:
-    return request.done_s or 0.0
+def _done(study: Study, request: Request) -> float:
+    """When it ended; where no end of it is on record, when the record ends."""
+    return study.duration_s if request.done_s is None else request.done_s
 
 
 def _burst(study: Study, name: str, reason: str, requests: list[Request]) -> dict[str, Any]:
@@ -107,8 +109,8 @@ def _burst(study: Study, name: str, reason: str, requests: list[Request]) -> dic
         "by": first.who if first else None,
         "pod": _only(request.pod for request in requests),
         "container": _only(request.container for request in requests),
-        "first_s": _done(requests[0]),
-        "last_s": _done(requests[-1]),
+        "first_s": _done(study, requests[0]),
+        "last_s": _done(study, requests[-1]),
         "count": len(requests),
         "why": first.why if first else "",
         "app": _fate(study, reason, requests),
@@ -137,7 +139,7 @@ def _fate(study: Study, reason: str, requests: list[Request]) -> str | None:
     """What became of the app as these ended: `down` where it was away or not ready each time, but not for the same
     reason; None where it was there for one of them.
     """
-    moments = {(request.pod, round(_done(request), 1)): _done(request) for request in requests}
+    moments = {(one.pod, round(_done(study, one), 1)): _done(study, one) for one in requests}
     fates = {fate_of_app(study, reason, t, pod) for (pod, _), t in moments.items()}
     if len(fates) == 1:
         return fates.pop()

@@ -149,8 +149,8 @@ _SEEN = {
     "unanswered": "had no answer when the run ended",
     "bad-response": "were answered with something that is not HTTP",
     "unreachable": "could not reach the pod",
-    "no-descriptors": "were never sent: the load generator had no file descriptor left",
-    "no-ports": "were never sent: the load generator had no local port left",
+    "no-descriptors": "were never sent, as the load generator had no file descriptor left",
+    "no-ports": "were never sent, as the load generator had no local port left",
 }
 
 
@@ -203,7 +203,8 @@ def bound_headline(study: Study) -> str:
         in_time = sum((one.late_s or 0.0) < LATE_S for one in mine)
         asked = len(mine) + phase.unsent
         if asked and in_time <= (1 - SLOW_SHARE) * asked:
-            return f"{TOO_SLOW}: it sent {in_time:,} of {count(asked, 'request')} in time, and {bound}. "
+            rest = f" and {phase.unsent:,} not at all" if phase.unsent else ""
+            return f"{TOO_SLOW}: it sent {in_time:,} of {count(asked, 'request')} in time{rest}, and {bound}. "
         cost = study.recorder
         busy = cost is not None and cost.late > BUSY_SHARE * cost.samples
         why = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -10,9 +11,11 @@ from emu.report.entry import Entry
 from emu.report.topics.inits import waits
 from emu.report.topics.topic import Column, Figures, Listing, Topic
 from emu.report.words import count, listed
+from emu.study.ends import ACTIVATOR, CLIENT_LEFT
 from emu.study.measures import spread
 from emu.study.model.scaling import Absence
 from emu.study.model.study import Study
+from emu.study.pods import workload
 from emu.study.requests import UNANSWERED
 from emu.units import format_seconds, often
 
@@ -54,14 +57,32 @@ def _shares(seconds: list[float] | tuple[float, ...]) -> dict[str, float | None]
 
 
 def headline(study: Study, summary: Figures) -> list[str]:
-    """How often it went and came; nothing for a pod that stayed."""
+    """How often it went and came, and what that meant: what requests waited, or how soon it went when nobody asked it
+    again. Nothing for a pod that stayed.
+    """
     scaling = summary["autoscaling"]
     if not scaling or not scaling["scale_downs"]:
         return []
     said = [
-        f"{who or 'the pod'} was scaled to zero {_often(absences)}" for who, absences in _by_revision(study).items()
+        f"{who or 'the pod'} was scaled to zero {_often(absences)}{_idle(study, absences)}"
+        for who, absences in _by_revision(study).items()
     ]
     return [*said, *_start(study, scaling)] if scaling["scale_ups"] and len(said) == 1 else said
+
+
+def _idle(study: Study, absences: list[Absence]) -> str:
+    """Of one that did not come back: how long after its last request it was to go, and what its end took."""
+    last = absences[-1]
+    if last.wanted_s is not None:
+        return ""
+    revision = last.revision if len(study.services) > 1 else ""
+    mine = (one for one in study.requests or () if revision in ("", one.revision, workload(one.pod)))
+    ended = [one.done_s for one in mine if one.done_s is not None and one.done_s <= last.decided_s]
+    if not ended:
+        return ""
+    again = "the last time " if len(absences) > 1 else ""
+    gone = "" if last.gone_s is None else f", and gone {format_seconds(last.gone_s - last.decided_s)} after that"
+    return f", {again}{format_seconds(last.decided_s - max(ended))} after its last request had ended{gone}"
 
 
 def _start(study: Study, scaling: dict[str, Any]) -> list[str]:
@@ -134,13 +155,14 @@ def _sentences(study: Study, scaling: dict[str, Any], *, several: bool) -> Itera
         each = f"{half} (median and longest)" if half == most else f"{half} in the median, {most} at most"
         times = each if held["forwarded"] > 1 else most
         yield f"{count(held['forwarded'], 'request')} waited in the activator for a pod: {times}."
+    timed_out, abandoned = _not_told(study, held)
     # The end of the load closes their connections, as a client does that gives up.
-    left = min(sum(one.error == UNANSWERED and not one.pod for one in study.requests or ()), held["abandoned"])
+    left = min(sum(one.error == UNANSWERED and not one.pod for one in study.requests or ()), abandoned)
     lost = [
         f"{count(number, 'request')} {words if number > 1 else word}"
         for number, word, words in (
-            (held["timed_out"], "got 504", "got 504"),
-            (held["abandoned"] - left, "was given up by its client", "were given up by their clients"),
+            (timed_out, "got 504", "got 504"),
+            (abandoned - left, "was given up by its client", "were given up by their clients"),
         )
         if number
     ]
@@ -149,6 +171,16 @@ def _sentences(study: Study, scaling: dict[str, Any], *, several: bool) -> Itera
     if left:
         still = "was" if left == 1 else "were"
         yield f"{count(left, 'request')} {still} still waiting in the activator for a pod when the run ended."
+
+
+def _not_told(study: Study, held: dict[str, Any]) -> tuple[int, int]:
+    """How many got 504 and how many were given up there, where no sentence on requests has them: where each has its
+    reason, one does.
+    """
+    reasons = Counter(one.reason for one in study.requests or ())
+    timed_out = 0 if reasons[f"{ACTIVATOR}-response-timeout"] >= held["timed_out"] else held["timed_out"]
+    abandoned = 0 if reasons[f"{ACTIVATOR}-{CLIENT_LEFT}"] >= held["abandoned"] else held["abandoned"]
+    return timed_out, abandoned
 
 
 def _stayed(to_zero: bool | None, *, several: bool) -> str | None:

@@ -388,6 +388,21 @@ def test_reasons_that_read_the_same_are_one(tmp_path: Path) -> None:
     )
 
 
+def test_requests_that_a_record_has_no_end_of_are_among_the_reasons(tmp_path: Path) -> None:
+    """Of a run that was cut off: they were still unanswered when its record ends, and are counted as everywhere."""
+    run = started(tmp_path / "run")
+    run.requests(5, 1.0, 1.001, takes_s=0.5)
+    run.requests(3, 1.5, 1.6, ended=False)
+    run.advance(3.0)
+    study = read_study(run.cut())
+    requests = summarize(study)["requests"]
+    (kind,) = requests["failure_kinds"]
+    assert (kind["outcome"], kind["reason"], kind["count"]) == ("unanswered", "run-over", 3)
+    assert kind["first_s"] == kind["last_s"] == study.duration_s
+    assert requests["errors"] == {"unanswered": 3} and requests["reasons"] == {"unanswered": {"run-over": 3}}
+    assert any(one.text.startswith("3 requests were still unanswered at the run's end") for one in entries(study))
+
+
 def test_a_connection_to_a_service_without_a_pod_says_so(tmp_path: Path) -> None:
     """Without an activator nobody holds a request: it is refused once the last pod is to end."""
     run = FakeRun(tmp_path / "run", name="gone", pod=f"{fake_runs.REPLICAS}-aaaaa")

@@ -86,6 +86,34 @@ def test_requests_that_waited_in_vain_are_in_the_headline(reported: Reported) ->
     assert "a request waited for a pod in vain" in SCALE_TO_ZERO.headline(study, nobody)
 
 
+def test_what_is_said_of_requests_in_the_activator_is_said_once(reported: Reported) -> None:
+    """Where each has its reason, the sentences on requests count them."""
+    study, summary = reported
+    held = {**summary["autoscaling"]["held"], "timed_out": 2, "abandoned": 1}
+    vain = {**summary, "autoscaling": {**summary["autoscaling"], "held": held}}
+    said = "2 requests got 504 and 1 request was given up by its client while waiting in the activator for a pod."
+    assert said in SCALE_TO_ZERO.sentences(study, vain)
+    reasons = ("activator-response-timeout", "activator-response-timeout", "activator-client-left")
+    known = [Request(n, "load", 0.0, 0.0, None, 9.0, 504, None, reason=why) for n, why in enumerate(reasons)]
+    told = SCALE_TO_ZERO.sentences(replace(study, requests=known), vain)
+    assert not any("while waiting in the activator" in one for one in told)
+    fewer = SCALE_TO_ZERO.sentences(replace(study, requests=known[1:]), vain)
+    assert "2 requests got 504 while waiting in the activator for a pod." in fewer
+
+
+def test_a_pod_that_nobody_asked_again_has_its_idle_time_in_the_headline(reported: Reported) -> None:
+    """How long after its last request it was to go, and what its end took."""
+    study = reported[0]
+    assert study.scaling is not None and study.requests
+    once = replace(study.scaling, absences=study.scaling.absences[:1])
+    gone = replace(once, absences=(replace(once.absences[0], wanted_s=None, ready_s=None),))
+    alone = replace(study, scaling=gone, requests=[Request(0, "load", 0.5, 0.5, 1.0, 1.0, 200, None)])
+    (said,) = SCALE_TO_ZERO.headline(alone, summarize(alone))
+    assert said == "the pod was scaled to zero once, 2.0 s after its last request had ended, and gone 1.0 s after that"
+    silent = replace(alone, requests=None)
+    assert SCALE_TO_ZERO.headline(silent, summarize(silent)) == ["the pod was scaled to zero once"]
+
+
 def test_a_pod_that_did_not_come_back_is_not_said_to_be_back(reported: Reported) -> None:
     """It was wanted, and was not ready when the run ended."""
     study = reported[0]

@@ -137,8 +137,8 @@ def test_a_machine_too_slow_for_a_scenario_is_called_that(tmp_path: Path) -> Non
     headline, said = words_of(run)
     assert "This machine sent" not in said, "it would be reported twice, with other figures"
     assert headline.startswith(
-        "This machine is too slow for the scenario: it sent 100 of 1,000 requests in time, and after 10.0 s phase "
-        f"steady ended before what it waited for ({WAITED}). Nothing was killed"
+        "This machine is too slow for the scenario: it sent 100 of 1,000 requests in time and 600 not at all, and "
+        f"after 10.0 s phase steady ended before what it waited for ({WAITED}). Nothing was killed"
     )
 
 
