@@ -269,6 +269,11 @@ def _words(summary: dict[str, Any]) -> Iterator[str]:
         yield from _differ("Of N requests", _number(number), requests["sent"])
     for number in re.findall(r"all ([\d,]+) requests were answered", said):
         yield from _differ("all N requests were answered", _number(number), requests["answered"])
+    in_all = r"(?:^|[;:,] |and )([\d,]+)(?: of ([\d,]+) requests?)? (?:was|were) answered (\d{3})"
+    for number, whole, status in re.findall(in_all, verdict["headline"]):
+        yield from _differ(f"requests answered {status}", _number(number), requests["by_status"].get(status))
+        if whole:
+            yield from _differ("of N requests", _number(whole), requests["sent"])
 
 
 def _number(text: str) -> int:

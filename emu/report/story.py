@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.report.topics.ends import ended, exits, forced, stop_words
+from emu.report.topics.ends import ended, exits_headline, forced, stop_words
 from emu.report.topics.held_back import hindered
-from emu.report.topics.kill_headline import kill_headline
+from emu.report.topics.kill_headline import FULL, kill_headline
 from emu.report.topics.latency import BROUGHT
 from emu.report.topics.machine import machine_headline
 from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.registry import in_words
-from emu.report.topics.requests import TOO_SLOW, answers_headline, bound_headline
+from emu.report.topics.requests import TOO_SLOW, answers_headline, bound_headline, failures_headline
 from emu.report.topics.run import serious_notes
 from emu.report.topics.stalls import stall_headline
 from emu.report.words import of_limit
@@ -56,9 +56,10 @@ def _failure(study: Study) -> str:
 def _headline(study: Study, summary: dict[str, Any]) -> str:
     if study.kills:
         # Of those that were in flight at the kill it has their number.
-        return "; ".join([kill_headline(study), *([] if study.kills[0].in_flight else answers_headline(study))])
-    if said := exits(study, summary):
-        clauses = [said[0].rstrip("."), *stall_headline(study), *hindered(study)]
+        answers = failures_headline(study) if study.kills[0].in_flight else answers_headline(study)
+        return "; ".join([kill_headline(study), *answers])
+    if said := exits_headline(study, summary):
+        clauses = [*said, *stall_headline(study), *hindered(study)]
         answer = PAGE_CACHE.headline(study, summary) if all(one.exit_code == 0 for one in ended(study)) else []
         return "; ".join([*answer, *clauses, *answers_headline(study)])
     killed = [entry for entry in study.instances if forced(entry)]
@@ -66,9 +67,12 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
         text = stop_words(study, killed[0]).rstrip(".")
         return "; ".join([text, *answers_headline(study)])
     parts = next((said for topic in in_words() if (said := topic.headline(study, summary))), [])
-    parts = [*parts, *hindered(study)] or _nearest(study, summary)
-    parts += machine_headline(study)
-    parts += answers_headline(study)
+    parts = [*parts, *hindered(study)]
+    near, nearest = _nearest(study, summary)
+    # Where nothing held a container back, requests that failed are what the run is about.
+    failed = failures_headline(study) if not parts and near < FULL else []
+    answers = [] if failed else answers_headline(study)
+    parts = [*failed, *(parts or nearest), *machine_headline(study), *answers]
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
     whole = study.ended and study.failed is None
     nothing = "Nothing was killed" if whole else "As far as it was recorded, nothing was killed"
@@ -76,8 +80,8 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     return f"{verdict}: {'; '.join(parts)}" if parts else verdict
 
 
-def _nearest(study: Study, summary: dict[str, Any]) -> list[str]:
-    """The container that came nearest to its limit; without limits, the one that held most."""
+def _nearest(study: Study, summary: dict[str, Any]) -> tuple[float, list[str]]:
+    """The container that came nearest to its limit, and how near; without limits, the one that held most."""
     known = []
     for name in study.containers:
         figures = summary["containers"][name]
@@ -85,4 +89,5 @@ def _nearest(study: Study, summary: dict[str, Any]) -> list[str]:
         if peak is not None:
             near = peak / limit if limit else 0.0
             known.append((near, peak, f"{name} peaked at {of_limit(peak, limit)}{f' ({which})' if which else ''}"))
-    return [max(known)[2]] if known else []
+    near, _, words = max(known, default=(0.0, 0, ""))
+    return near, [words] if words else []

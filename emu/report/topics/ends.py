@@ -32,6 +32,17 @@ def end_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
     ]
 
 
+def exits_headline(study: Study, summary: dict[str, Any]) -> list[str]:
+    """The first of them, and which other containers ended as well; nothing where none did."""
+    said = exits(study, summary)
+    if not said:
+        return []
+    entries = ended(study)
+    first = next((one for one in entries if one.exit_code != 0), entries[0]).container if entries else ""
+    others = list(dict.fromkeys(one.container for one in entries if one.container != first))
+    return [said[0].rstrip("."), *([f"{listed(others)} ended too"] if others else [])]
+
+
 def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -> list[str]:
     """Containers that ended by themselves or by another hand, without an OOM kill, those alike in one sentence; and
     those that a failed probe should have ended.
@@ -41,7 +52,8 @@ def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) ->
         code = None if entry.killed_for else entry.exit_code
         key = (entry.container, code, entry.killed_for, entry.started_s is None)
         alike.setdefault(key, []).append(entry)
-    found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
+    worst_first = sorted(alike.values(), key=lambda entries: entries[0].exit_code == 0)
+    found = [f"{_exit(study, summary, entries)}." for entries in worst_first]
     found += [f"{_not_ended(entry, entry.stop)}." for entry in study.instances if entry.stop and _lingers(entry)]
     return found[1:] if skip_first else found
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from emu.messages import QUEUE_PROXY
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
+from emu.study.model.instances import container_of
+from emu.study.model.requests import Request
+from emu.study.model.study import Study
 from emu.study.reasons import CONTAINER, DOWN, NO_POD
 from emu.units import format_seconds
 
@@ -59,6 +63,45 @@ _APP = {
     "not-ready": ", as the app was not ready",
     DOWN: ", while the app was down or not ready",
 }
+
+_IN_BRIEF = {
+    "queue-full": "{who}'s queue was full",
+    "response-timeout": "{who}'s response timeout",
+    "response-start-timeout": "{who}'s response start timeout",
+    "idle-timeout": "{who}'s idle timeout",
+    "app-closed": "{there} closed the connection",
+    "app-reset": "{there} reset the connection",
+    "app-stream-reset": "{there} reset the stream",
+    "app-refused": "{there} refused the connection",
+    "app-unreachable": "{there} could not be reached",
+    "app-malformed": "what {there} sent is not HTTP",
+    "answer-cut": "{there} broke off its answer",
+    "not-resumed": "{there} was not resumed in time",
+    BY_APP: "by {there} itself",
+    f"{CLIENT_LEFT}-in-app": "while in {there}",
+    f"{CLIENT_LEFT}-waiting": "while waiting for a place in {who}",
+    f"{CLIENT_LEFT}-frozen": "while waiting for {there} to be resumed",
+    CLIENT_LEFT: "while in the activator",
+}
+"""For headlines. `who` is what ended the request, `there` what is behind it; of the activator's own reasons without
+its name.
+"""
+
+
+def brief(study: Study, alike: Sequence[Request]) -> str:
+    """Why most of these, which ended alike, did; empty where that is not known, or says nothing more."""
+    ((reason, number),) = Counter(one.reason for one in alike).most_common(1) or [(None, 0)]
+    mine = (reason or "").startswith(f"{ACTIVATOR}-")
+    proxied = any(container_of(one.container) == QUEUE_PROXY for one in study.instances)
+    known = None if reason == CLIENT_LEFT else _IN_BRIEF.get((reason or "").removeprefix(f"{ACTIVATOR}-"))
+    if known is None or (reason == BY_APP and not proxied):
+        return ""
+    who, there = ("the activator", QUEUE_PROXY) if mine else (QUEUE_PROXY, "the app")
+    ends = [one.end for one in alike if one.reason == reason and one.end is not None]
+    timed_out = (reason or "").endswith("-timeout")
+    never = f", before {there} had seen {'it' if number == 1 else 'them'}"
+    unseen = never if timed_out and ends and all(end.app_s is None for end in ends) else ""
+    return f"{'' if number == len(alike) else 'mostly '}{known.format(who=who, there=there)}{unseen}"
 
 
 def reason_words(burst: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from emu.report.entry import Entry
 from emu.report.page.canvas import MOST_POINTS, REQUEST_LEGEND, Canvas
 from emu.report.page.downsample import keep_peaks, nice_step
 from emu.report.topics.latency import HOW, latency_panel, latency_sentences, latency_table
-from emu.report.topics.reasons import in_words, reason_words, reasons_by_outcome, wait_sentences
+from emu.report.topics.reasons import brief, in_words, reason_words, reasons_by_outcome, wait_sentences
 from emu.report.topics.topic import Cell, Column, Drawing, Figures, Listing, Note, Part, Topic, View, Words
 from emu.report.topics.traffic import STATUS, Traffic, end_of, kind_of, traffics
 from emu.report.words import all_of, asked_pods, count, is_late, late_text, latency_cells, listed, pod_words, share
@@ -217,18 +217,32 @@ def bound_headline(study: Study) -> str:
 
 
 def answers_headline(study: Study) -> list[str]:
-    """The headline's word on answers: how many requests failed and how, or that all went well."""
+    """The headline's word on answers: how many requests failed, how and mostly why, or that all went well."""
     requests = study.requests or []
     if not requests:
         return []
     failed = Counter(name for one in requests if (name := _failed(one)))
     if failed.keys() - {UNANSWERED}:
-        return [_failures(requests, failed)]
+        return [_failures(study, requests, failed)]
     whole, answered = len(requests), len(requests) - failed[UNANSWERED]
+    why = brief(study, [one for one in requests if one.error == UNANSWERED])
     if not answered:
-        return ["the one request was not answered" if whole == 1 else f"none of {whole:,} requests was answered"]
+        why = f" ({why})" if why else ""
+        return [
+            f"the one request was not answered{why}"
+            if whole == 1
+            else f"none of {whole:,} requests was answered{why}"
+        ]
     who = all_of(whole) if answered == whole else f"{answered:,} of {whole:,} requests"
-    return [f"{who} {'was' if answered == 1 else 'were'} answered"]
+    rest = f", the other{'s' if failed[UNANSWERED] > 1 else ''} not by the run's end ({why})" if why else ""
+    return [f"{who} {'was' if answered == 1 else 'were'} answered{rest}"]
+
+
+def failures_headline(study: Study) -> list[str]:
+    """The same; nothing where no request failed."""
+    return (
+        answers_headline(study) if any(_failed(one) not in ("", UNANSWERED) for one in study.requests or ()) else []
+    )
 
 
 def _failed(request: Request) -> str:
@@ -236,14 +250,14 @@ def _failed(request: Request) -> str:
     return request.error or (str(request.status) if (request.status or 0) >= SERVER_ERROR else "")
 
 
-def _failures(requests: list[Request], failed: Counter[str]) -> str:
+def _failures(study: Study, requests: list[Request], failed: Counter[str]) -> str:
     """`3 of 40 requests were answered 502 and 2 were reset`: the most frequent first."""
     (first, number), *others = failed.most_common(MOST_FAILURES)
     whole = len(requests)
     part = share(number, whole) if number > 1 and whole >= FEW else f"{number:,}"
     who = all_of(whole) if number == whole else f"{part} of {count(whole, 'request')}"
-    clauses = [f"{who} {_was(number, _ended(requests, first))}"]
-    clauses += [f"{other:,} {_was(other, _ended(requests, name))}" for name, other in others]
+    clauses = [f"{who} {_was(number, _ended(study, requests, first))}"]
+    clauses += [f"{other:,} {_was(other, _ended(study, requests, name))}" for name, other in others]
     left = failed.total() - sum(number for _, number in failed.most_common(MOST_FAILURES))
     return listed([*clauses, *([f"{left:,} failed in other ways"] if left else [])])
 
@@ -252,12 +266,17 @@ def _was(number: int, words: str) -> str:
     return words.replace("were ", "was ", 1) if number == 1 and words.startswith("were ") else words
 
 
-def _ended(requests: list[Request], name: str) -> str:
-    """How those ended that failed alike."""
-    if not name.isdigit():
-        return _SEEN.get(name, name)
-    taken = sorted(one.latency_s for one in requests if _failed(one) == name and one.latency_s is not None)
-    return f"were answered {name}{' at once' if (percentile(taken, 0.5) or 0.0) <= AT_ONCE_S else ''}"
+def _ended(study: Study, requests: list[Request], name: str) -> str:
+    """How those ended that failed alike, and why most of them did."""
+    mine = [one for one in requests if _failed(one) == name]
+    why = brief(study, mine)
+    if name == "timeout" and why:
+        return f"were given up by the client ({why})"
+    text = _SEEN.get(name, name)
+    if name.isdigit():
+        taken = sorted(one.latency_s for one in mine if one.latency_s is not None)
+        text = f"were answered {name}{' at once' if (percentile(taken, 0.5) or 0.0) <= AT_ONCE_S else ''}"
+    return f"{text} ({why})" if why else text
 
 
 def log(study: Study) -> Iterator[Entry]:

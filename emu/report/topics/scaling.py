@@ -155,7 +155,7 @@ def _sentences(study: Study, scaling: dict[str, Any], *, several: bool) -> Itera
         each = f"{half} (median and longest)" if half == most else f"{half} in the median, {most} at most"
         times = each if held["forwarded"] > 1 else most
         yield f"{count(held['forwarded'], 'request')} waited in the activator for a pod: {times}."
-    timed_out, abandoned = _not_told(study, held)
+    timed_out, abandoned = _uncounted(study, held)
     # The end of the load closes their connections, as a client does that gives up.
     left = min(sum(one.error == UNANSWERED and not one.pod for one in study.requests or ()), abandoned)
     lost = [
@@ -173,7 +173,7 @@ def _sentences(study: Study, scaling: dict[str, Any], *, several: bool) -> Itera
         yield f"{count(left, 'request')} {still} still waiting in the activator for a pod when the run ended."
 
 
-def _not_told(study: Study, held: dict[str, Any]) -> tuple[int, int]:
+def _uncounted(study: Study, held: dict[str, Any]) -> tuple[int, int]:
     """How many got 504 and how many were given up there, where no sentence on requests has them: where each has its
     reason, one does.
     """

@@ -182,6 +182,37 @@ def test_no_number_is_said_twice(tmp_path: Path) -> None:
     ]
 
 
+def test_a_headline_says_in_brief_why_requests_failed(tmp_path: Path) -> None:
+    """Of each status and error why most of them did; of a 504 whether the app had seen the request at all."""
+    run = started(tmp_path / "run")
+    run.requests(4, 1.0, 1.001, takes_s=0.5, status=502)
+    run.ended(502, "app-broke", *[(1.499, 0.2, 0.0, 0.299)] * 3, why="EOF")
+    run.ended(502, "dial-failed", (1.4995, 0.2, 0.0, 0.2995), why="connect: connection refused")
+    run.requests(3, 1.0, 1.001, takes_s=0.9, status=504)
+    run.ended(504, "response-timeout", *[(1.899, 0.899, 0.0, None)] * 3, period_s=0.9)
+    run.requests(2, 1.0, 1.001, done_s=2.0, status=None, error="timeout")
+    run.ended(0, "client-left", *[(2.0, 0.9, 0, None)] * 2)
+    run.advance(3.0)
+    headline = summary_of(run.finish())["verdict"]["headline"]
+    assert headline.startswith(
+        "Nothing was killed: 4 of 9 requests were answered 502 (mostly the app closed the connection), 3 were "
+        "answered 504 (queue-proxy's response timeout, before the app had seen them) and 2 were given up by the "
+        "client (while waiting for a place in queue-proxy); "
+    )
+
+
+def test_a_headline_says_where_requests_were_that_had_no_answer_by_the_end(tmp_path: Path) -> None:
+    """Where queue-proxy has recorded it."""
+    run = started(tmp_path / "run")
+    run.requests(4, 1.0, 1.001)
+    run.requests(2, 1.0, 1.001, done_s=2.0, status=None, error="unanswered")
+    run.ended(0, "client-left", *[(2.0, 0.9, 0, None)] * 2)
+    run.advance(3.0)
+    assert summary_of(run.finish())["verdict"]["headline"].endswith(
+        "; 4 of 6 requests were answered, the others not by the run's end (while waiting for a place in queue-proxy)"
+    )
+
+
 @pytest.mark.parametrize(
     ("reason", "why", "slug"),
     [

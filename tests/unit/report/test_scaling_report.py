@@ -95,8 +95,8 @@ def test_what_is_said_of_requests_in_the_activator_is_said_once(reported: Report
     assert said in SCALE_TO_ZERO.sentences(study, vain)
     reasons = ("activator-response-timeout", "activator-response-timeout", "activator-client-left")
     known = [Request(n, "load", 0.0, 0.0, None, 9.0, 504, None, reason=why) for n, why in enumerate(reasons)]
-    told = SCALE_TO_ZERO.sentences(replace(study, requests=known), vain)
-    assert not any("while waiting in the activator" in one for one in told)
+    said_again = SCALE_TO_ZERO.sentences(replace(study, requests=known), vain)
+    assert not any("while waiting in the activator" in one for one in said_again)
     fewer = SCALE_TO_ZERO.sentences(replace(study, requests=known[1:]), vain)
     assert "2 requests got 504 while waiting in the activator for a pod." in fewer
 
@@ -109,7 +109,9 @@ def test_a_pod_that_nobody_asked_again_has_its_idle_time_in_the_headline(reporte
     gone = replace(once, absences=(replace(once.absences[0], wanted_s=None, ready_s=None),))
     alone = replace(study, scaling=gone, requests=[Request(0, "load", 0.5, 0.5, 1.0, 1.0, 200, None)])
     (said,) = SCALE_TO_ZERO.headline(alone, summarize(alone))
-    assert said == "the pod was scaled to zero once, 2.0 s after its last request had ended, and gone 1.0 s after that"
+    assert (
+        said == "the pod was scaled to zero once, 2.0 s after its last request had ended, and gone 1.0 s after that"
+    )
     silent = replace(alone, requests=None)
     assert SCALE_TO_ZERO.headline(silent, summarize(silent)) == ["the pod was scaled to zero once"]
 

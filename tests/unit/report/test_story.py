@@ -25,7 +25,8 @@ def story_of(name: str) -> Story:
 
 HEADLINES = {
     "oom": "queue-proxy was OOM-killed twice, first 2.1 s after the first request: its own limit of 64 MiB was "
-    "reached while 800 requests were waiting for an answer; app used 38 of 256 MiB",
+    "reached while 800 requests were waiting for an answer; app used 38 of 256 MiB; 96 % of 1,560 requests were "
+    "closed without a byte of answer and 50 were refused a connection",
     "pod_level": "queue-proxy was OOM-killed 1.5 s after the first request: the pod's limit of 128 MiB was reached "
     "while 1 request was waiting for an answer; app used 102 of 256 MiB",
     "host_level": "app was OOM-killed 2.0 s into the run: the machine itself had no memory left; "
@@ -41,8 +42,8 @@ HEADLINES = {
     "none of 720 requests was answered",
     "swap": "Nothing was killed: app lives on swap under a limit of 64 MiB: 180 MiB out, 40 MiB in, 150 MiB there at "
     "the peak; all 10 requests were answered",
-    "refused": "Nothing was killed: queue-proxy peaked at 21 of 64 MiB; "
-    "90 % of 3,000 requests were answered 503 at once",
+    "refused": "Nothing was killed: 90 % of 3,000 requests were answered 503 at once; "
+    "queue-proxy peaked at 21 of 64 MiB",
     "probe_killed": "app was killed for its failing liveness probe twice, first at 3.5 s: it did not end on SIGTERM, "
     "so SIGKILL came after 2.0 s of grace (exit code 137)",
     "asked_to_end": "app was asked to stop at 1.0 s and did not: SIGKILL came after 5.0 s of grace (exit code 137); "
@@ -158,8 +159,33 @@ def test_an_exit_by_another_signal_is_named(tmp_path: Path) -> None:
     run.exit("app", 143)
     run.exit("queue-proxy", 1)
     verdict = summarize(read_study(run.finish()))["verdict"]
-    assert verdict["headline"] == "app was ended by SIGTERM at 1.0 s (exit code 143)"
+    assert verdict["headline"] == "app was ended by SIGTERM at 1.0 s (exit code 143); queue-proxy ended too"
     assert "queue-proxy ended by itself at 1.0 s with exit code 1." in verdict["sentences"]
+
+
+def test_an_end_with_a_failure_comes_before_one_without(tmp_path: Path) -> None:
+    """A helper that is through has exit code 0, and is not what a person would ask about."""
+    run = FakeRun(tmp_path / "run")
+    run.start("helper")
+    run.start("app")
+    run.advance(1.0)
+    run.exit("helper", 0)
+    run.advance(2.0)
+    run.exit("app", 1)
+    verdict = summarize(read_study(run.finish()))["verdict"]
+    assert verdict["headline"] == "app ended by itself at 2.0 s with exit code 1; helper ended too"
+    assert "helper ended by itself at 1.0 s with exit code 0." in verdict["sentences"]
+
+
+def test_a_container_at_its_limit_comes_before_requests_that_failed(tmp_path: Path) -> None:
+    """It may be why; one that is far from its limit is not."""
+    for used, first in ((62, "app peaked at 62 of 64 MiB"), (10, "both requests were answered 500 at once")):
+        run = FakeRun(tmp_path / f"run{used}")
+        run.start("app", memory_max=64 * MIB).values.update(anon=used * MIB)
+        run.sample()
+        run.requests(2, 0.2, 0.3, status=500)
+        run.advance(1.0)
+        assert summarize(read_study(run.finish()))["verdict"]["headline"].startswith(f"Nothing was killed: {first}; ")
 
 
 def test_who_was_killed_for_want_of_swap_and_who_lived_by_it(tmp_path: Path) -> None:
