@@ -224,7 +224,7 @@ def _show_level(level: Level, lead: str, before: str, room: int) -> None:
 
 def _show(one: Explanation) -> None:
     document = one.document
-    verdict = "accepted" if one.accepted else "refused"
+    verdict = "passed over" if one.passed_over else "accepted" if one.accepted else "refused"
     output.echo(f"{document.title} ({document.node.mark}): {verdict}")
     for refusal in one.refusals:
         output.echo(f"  {refusal.mark}: {refusal.by} refuses it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from emu.errors import EmuError, raise_all
@@ -80,6 +80,8 @@ class Manifests:
     other_maps: tuple[Document, ...]
     """ConfigMaps that are none of them."""
     secrets: tuple[Document, ...] = ()
+    passed_over: tuple[Document, ...] = ()
+    """Of kinds that emu does not read, beside others that it does."""
 
 
 def read_manifests(paths: Sequence[Path]) -> Manifests:
@@ -98,14 +100,24 @@ def read_manifests(paths: Sequence[Path]) -> Manifests:
 
 def manifests_of(nodes: Iterable[Node], errors: Iterable[EmuError] = ()) -> Manifests:
     """The documents that were read, after those `errors`."""
-    documents, found = [], list(errors)
+    documents, passed_over, found = [], list[tuple[Document, EmuError]](), list(errors)
     for node in _items(nodes):
         try:
             documents.append(_document(node))
+        except UnreadError as error:
+            passed_over.append((error.document, error))
         except EmuError as error:
             found.append(error)
-    raise_all(found)
-    return _sorted(documents)
+    raise_all(found if documents else [*found, *(error for _, error in passed_over)])
+    return replace(_sorted(documents), passed_over=tuple(document for document, _ in passed_over))
+
+
+class UnreadError(EmuError):
+    """An object of a kind that emu does not read: passed over beside one that it does."""
+
+    def __init__(self, document: Document, error: EmuError) -> None:
+        super().__init__(error.what, error.why, error.fix)
+        self.document = document
 
 
 def _items(nodes: Iterable[Node]) -> list[Node]:
@@ -137,13 +149,23 @@ def _document(node: Node) -> Document:
             raise bad(_mark(node, "apiVersion"), f"apiVersion: {version[:80]}", why, f"write {right}")
         return Document(kind, group, node, number)
     why = f"known are {', '.join(KINDS)}"
-    fix = "give the files that hold these alone"
+    what = f"kind: emu does not read a {kind[:80]} of {version[:80]}"
     meant = nearest(kind, [known for known, _ in _VERSIONS])
     if any(kind == known for known, _ in _VERSIONS):
         fix = f"write apiVersion: {next(entry for entry in KINDS if entry.startswith(f'{kind} ')).split('(')[1][:-1]}"
-    elif meant is not None:
-        fix = f"is {meant} meant?"
-    raise bad(_mark(node, "kind"), f"kind: emu does not read a {kind[:80]} of {version[:80]}", why, fix)
+        error = bad(_mark(node, "kind"), what, why, fix)
+        raise UnreadError(Document(kind, group, node, number), error) if _is_plain_service(node, version) else error
+    if meant is not None:
+        raise bad(_mark(node, "kind"), what, why, f"is {meant} meant?")
+    error = bad(_mark(node, "kind"), what, why, "give a file with one of these; others may stand beside it")
+    raise UnreadError(Document(kind, group, node, number), error)
+
+
+def _is_plain_service(node: Node, version: str) -> bool:
+    """Kubernetes' own Service, and not one of Knative with a wrong version."""
+    kind, spec = node.child("kind"), node.child("spec")
+    template = spec.child("template") if spec is not None else None
+    return kind is not None and (kind.value, version) == ("Service", "v1") and template is None
 
 
 MANIFEST_FORM = "begin it with apiVersion and kind; docs/manifests.md shows what is read"

@@ -34,7 +34,18 @@ def explain(manifests: Manifests) -> list[Explanation]:
         entry.note(f"ConfigMap {document.name} {what}")
         found.append(entry)
     found += [explain_secret(document) for document in manifests.secrets]
-    return found + [_one(document, config, manifests) for document in manifests.documents]
+    found += [_one(document, config, manifests) for document in manifests.documents]
+    return found + [_passed_over(document) for document in manifests.passed_over]
+
+
+def _passed_over(document: Document) -> Explanation:
+    made = Explanation(document, passed_over=True)
+    version = f"{document.group}/{document.version}".strip("/")
+    without = "a run is without what it does"
+    if (document.kind, version) == ("Service", "v1"):
+        without = "requests are spread over the ready pods, whatever it selects"
+    made.note(f"emu reads no {document.kind} of {version}: {without}")
+    return made
 
 
 def cluster_of(maps: dict[str, Node]) -> ClusterConfig:

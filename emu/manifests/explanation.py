@@ -52,6 +52,8 @@ class Explanation:
     values: list[Value] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    passed_over: bool = False
+    """emu does not read its kind."""
 
     @property
     def accepted(self) -> bool:
@@ -74,6 +76,7 @@ class Explanation:
             "name": self.document.name,
             "source": str(self.document.node.mark),
             "accepted": self.accepted,
+            "passed_over": self.passed_over,
             "refusals": [
                 {"words": one.words, "place": str(one.mark), "by": one.by, "fix": one.fix} for one in self.refusals
             ],

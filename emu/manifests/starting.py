@@ -157,9 +157,18 @@ def _made(manifests: Manifests, *, masked: bool = False) -> _Made:
         pod.keys["autoscaling"] = scaling.keys
     priority, no_class = priority_keys(chosen.spec, manifests)
     pod.keys = {**priority, **pod.keys}
-    left_out = dict.fromkeys([*chosen.left_out, *pod.left_out, *no_class, *scaling.left_out])
+    left_out = dict.fromkeys([*chosen.left_out, *pod.left_out, *no_class, *scaling.left_out, *_unread(manifests)])
     pod.keys = {**({"leftOut": [_plain(one, 500) for one in left_out]} if left_out else {}), **pod.keys}
     return _Made(chosen, serving, pod, scaling)
+
+
+def _unread(manifests: Manifests) -> list[str]:
+    """The objects beside the workload that emu does not read, but for those that change no pod."""
+    titles = [one.title for one in manifests.passed_over if one.kind not in _NO_MATTER]
+    return [f"what emu does not read: {', '.join(titles)}"] if titles else []
+
+
+_NO_MATTER = ("Service", "Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
 def _of_revision(chosen: Chosen, manifests: Manifests, serving: Mapping[str, Any], sidecar: Resources) -> _Scaling:

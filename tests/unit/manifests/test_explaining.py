@@ -122,6 +122,39 @@ def test_what_is_no_manifest_is_one_clear_error(tmp_path: Path, text: str, what:
     assert what in refused.value.what
 
 
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: x}]}\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("kind: Service\napiVersion: v1\nspec: {ports: [{port: 80}]}\n", "whatever it selects"),
+        ("kind: Ingress\napiVersion: networking.k8s.io/v1\n", "emu reads no Ingress of networking.k8s.io/v1:"),
+    ],
+)
+def test_other_kinds_beside_a_workload_are_passed_over(tmp_path: Path, other: str, words: str) -> None:
+    """Most files in circulation have a Service or an Ingress beside the Deployment."""
+    pod, unread = explained(tmp_path, POD + other)
+    assert (pod.document.name, pod.accepted, pod.passed_over) == ("a", True, False)
+    assert unread.passed_over and unread.accepted
+    assert words in unread.notes[0].text
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        ("kind: Deplyoment\napiVersion: apps/v1\n", "6:7: kind: emu does not read a Deplyoment of apps/v1"),
+        ("kind: Deployment\napiVersion: v1\n", "6:7: kind: emu does not read a Deployment of v1"),
+        ("kind: Service\napiVersion: v1\nspec: {template: {}}\n", "6:7: kind: emu does not read a Service of v1"),
+    ],
+)
+def test_a_kind_that_is_misspelt_is_not_passed_over(tmp_path: Path, other: str, what: str) -> None:
+    """Nor is Knative's Service with the version of Kubernetes' own."""
+    with pytest.raises(EmuError) as refused:
+        explained(tmp_path, POD + other)
+    assert what in refused.value.what
+
+
 def test_a_config_map_that_knative_refuses_is_reported(tmp_path: Path) -> None:
     """And the defaults count in its place."""
     config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-autoscaler}\ndata: {stable-window: 5s}\n"
