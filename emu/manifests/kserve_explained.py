@@ -15,6 +15,7 @@ from emu.manifests.explanation import Explanation, Refusal, Value, node_at, plac
 from emu.manifests.knative_explained import explain_knative
 from emu.manifests.kserve.keys import ClusterConfig as KServeConfig
 from emu.manifests.kserve.keys import Finding
+from emu.manifests.kserve.runtimes import BUILT_IN
 from emu.manifests.kserve.service import Made, Workload, made_of
 from emu.manifests.starting_env import objects_of
 
@@ -59,7 +60,12 @@ def runtimes_of(manifests: Manifests) -> dict[str, Any]:
 
 
 def _refusal(finding: Finding, root: Node) -> Refusal:
-    return Refusal(finding.words, place(root, finding.path), finding.by)
+    fix = ""
+    if finding.words.startswith("No ServingRuntimes"):
+        fix = f"give the file of the ServingRuntime too; without one there are {', '.join(BUILT_IN)}"
+    elif finding.words.startswith("no runtime found"):
+        fix = "give the file of a ServingRuntime that serves it, or correct modelFormat and protocolVersion"
+    return Refusal(finding.words, place(root, finding.path), finding.by, fix)
 
 
 def read_config(maps: Mapping[str, Node], cluster: ClusterConfig) -> KServeConfig:

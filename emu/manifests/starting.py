@@ -350,7 +350,10 @@ def _of_kserve(
     annotations = mapping(mapping(document.node.plain().get("metadata")).get("annotations"))
     if str(annotations.get(STOP, "")).lower() == "true":
         others.append(f"the annotation {STOP}: in a cluster nothing runs")
-    uri = storage_uri("predictor", mapping(mapping(document.node.plain().get("spec")).get("predictor")))
+    given = mapping(mapping(document.node.plain().get("spec")).get("predictor"))
+    if given.get("workerSpec") is not None:
+        others.append("the workers of workerSpec")
+    uri = storage_uri("predictor", given)
     if uri is not None and not any(one["name"] == "storage-initializer" for one in predictor.init_containers):
         others.append(f"the model at {uri}, which a cluster mounts without a storage-initializer")
     return replace(

@@ -48,8 +48,13 @@ def defaulted(isvc: Yaml, config: ClusterConfig) -> dict[str, Any]:
             annotations.setdefault(MODEL_FORMAT, name)
     for part in ("predictor", "transformer", "explainer"):
         component = None if part == "predictor" and mode == MODEL_MESH else spec.get(part)
-        if isinstance(component, dict) and implementations(part, component) == ["containers"]:
+        if not isinstance(component, dict):
+            continue
+        found = implementations(part, component)
+        if found == ["containers"]:
             component["containers"] = _custom(part, items(component["containers"]), config)
+        elif found == ["art"]:
+            component["art"] = _sized(mapping(component["art"]), config)
     return made
 
 
@@ -94,7 +99,13 @@ def _custom(part: str, containers: list[dict[str, Any]], config: ClusterConfig) 
     first = containers[0]
     if part != "predictor" or len(containers) == 1 or not first.get("name"):
         first["name"] = CONTAINER
-    resources = first["resources"] = mapping(first.get("resources"))
+    _sized(first, config)
+    return containers
+
+
+def _sized(container: dict[str, Any], config: ClusterConfig) -> dict[str, Any]:
+    """With amounts for what it does not say."""
+    resources = container["resources"] = mapping(container.get("resources"))
     for kind, cpu, memory in (
         ("requests", config.cpu_request, config.memory_request),
         ("limits", config.cpu_limit, config.memory_limit),
@@ -103,4 +114,4 @@ def _custom(part: str, containers: list[dict[str, Any]], config: ClusterConfig) 
         for key, value in (("cpu", cpu), ("memory", memory)):
             if value:
                 amounts.setdefault(key, value)
-    return containers
+    return container

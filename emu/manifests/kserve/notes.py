@@ -114,6 +114,9 @@ def _of_component(part: str, component: Yaml) -> Notes:
     for key in limits:
         if "/" in key:
             yield Finding(f"{key} cannot be emulated: the stand-in runs without it", f"{path}.resources")
+    if component.get("workerSpec") is not None:
+        words = "workerSpec: KServe makes a second Deployment of it, of workers; emu runs the head's pods alone"
+        yield Finding(words, "workerSpec")
     for key, what in (("logger", "logs"), ("batcher", "batches")):
         if component.get(key) is not None:
             words = f"{key}: the agent is put into each pod; it listens on 9081, {what} and passes requests on"

@@ -17,12 +17,20 @@ _MERGED_BY = {"env": "name", "ports": "containerPort", "volumeMounts": "mountPat
 
 
 def _built_in(
-    image: str, protocols: Sequence[str], formats: Sequence[tuple[str, str, int]], *args: str
+    image: str,
+    protocols: Sequence[str],
+    formats: Sequence[tuple[str, str, int]],
+    *args: str,
+    named: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
+    """`formats` that it is chosen for, and those that it serves only where it is `named`."""
     return {
         "supportedModelFormats": [
-            {"name": name, "version": version, "autoSelect": True, "priority": priority}
-            for name, version, priority in formats
+            *(
+                {"name": name, "version": version, "autoSelect": True, "priority": priority}
+                for name, version, priority in formats
+            ),
+            *({"name": name, "version": version} for name, version in named),
         ],
         "protocolVersions": list(protocols),
         "containers": [
@@ -43,6 +51,10 @@ BUILT_IN: dict[str, dict[str, Any]] = {
     "kserve-huggingfaceserver": _built_in(
         "kserve/huggingfaceserver", ("v2", "v1"), [("huggingface", "1", 1)], "--model_name={{.Name}}"
     ),
+    "kserve-huggingfaceserver-multinode": {
+        **_built_in("kserve/huggingfaceserver", ("v2", "v1"), [("huggingface", "1", 2)], "--model_name={{.Name}}"),
+        "workerSpec": {},
+    },
     "kserve-lgbserver": _built_in("kserve/lgbserver", _V1_V2, [("lightgbm", "4", 1)], *_MODEL, "--nthread=1"),
     "kserve-mlserver": _built_in(
         "seldonio/mlserver",
@@ -60,6 +72,15 @@ BUILT_IN: dict[str, dict[str, Any]] = {
     ),
     "kserve-paddleserver": _built_in("kserve/paddleserver", _V1_V2, [("paddle", "2", 1)], *_MODEL),
     "kserve-pmmlserver": _built_in("kserve/pmmlserver", _V1_V2, [("pmml", "3", 1), ("pmml", "4", 1)], *_MODEL),
+    "kserve-predictiveserver": _built_in(
+        "kserve/predictiveserver",
+        _V1_V2,
+        [],
+        *_MODEL,
+        "--framework={{.Annotations.modelFormat}}",
+        "--nthread=1",
+        named=[("sklearn", "1"), ("xgboost", "2"), ("lightgbm", "4")],
+    ),
     "kserve-sklearnserver": _built_in("kserve/sklearnserver", _V1_V2, [("sklearn", "1", 1)], *_MODEL),
     "kserve-tensorflow-serving": _built_in(
         "tensorflow/serving",
@@ -71,7 +92,15 @@ BUILT_IN: dict[str, dict[str, Any]] = {
         "--model_base_path=/mnt/models",
         "--rest_api_timeout_in_ms=60000",
     ),
-    "kserve-torchserve": _built_in("pytorch/torchserve-kfs", ("v1", "v2", "grpc-v2"), [("pytorch", "1", 2)]),
+    "kserve-torchserve": _built_in(
+        "pytorch/torchserve-kfs",
+        ("v1", "v2", "grpc-v2"),
+        [("pytorch", "1", 2)],
+        "torchserve",
+        "--start",
+        "--model-store=/mnt/models/model-store",
+        "--ts-config=/mnt/models/config/config.properties",
+    ),
     "kserve-tritonserver": _built_in(
         "nvcr.io/nvidia/tritonserver",
         ("v2", "grpc-v2"),
@@ -80,6 +109,9 @@ BUILT_IN: dict[str, dict[str, Any]] = {
         "--model-store=/mnt/models",
         "--grpc-port=9000",
         "--http-port=8080",
+        "--allow-grpc=true",
+        "--allow-http=true",
+        named=[("pytorch", "1")],
     ),
     "kserve-vllmserver": _built_in(
         "vllm/vllm-openai",
@@ -93,9 +125,15 @@ BUILT_IN: dict[str, dict[str, Any]] = {
 }
 
 
-def selected(model: Yaml, given: Mapping[str, Yaml]) -> tuple[str, dict[str, Any]] | str:
+CONTROLLER = "KServe's controller"
+"""It chooses the runtime, after the webhooks: what it refuses was created, and no pod comes of it."""
+
+
+def selected(
+    model: Yaml, given: Mapping[str, Yaml], *, multinode: bool = False
+) -> tuple[str, dict[str, Any]] | str:
     """The runtime's name and its spec; or the controller's words where there is none. Those that the manifests give
-    come before the built-in ones.
+    come before the built-in ones. `multinode`: the predictor has a workerSpec, which asks for a runtime with one.
     """
     name = model.get("runtime")
     protocol = model.get("protocolVersion") or "v1"
@@ -105,7 +143,10 @@ def selected(model: Yaml, given: Mapping[str, Yaml]) -> tuple[str, dict[str, Any
         fitting = [
             (one, mapping(spec))
             for one, spec in runtimes.items()
-            if not spec.get("disabled") and _supports(spec, model, False) and _speaks(spec, protocol)
+            if not spec.get("disabled")
+            and _supports(spec, model, False)
+            and _speaks(spec, protocol)
+            and (spec.get("workerSpec") is not None) == multinode
         ]
         if fitting:
             return max(fitting, key=lambda one: _priority(one[1], model))

@@ -33,7 +33,7 @@ from emu.manifests.kserve.keys import (
     mapping,
 )
 from emu.manifests.kserve.notes import notes_for
-from emu.manifests.kserve.runtimes import merged, selected
+from emu.manifests.kserve.runtimes import CONTROLLER, merged, selected
 from emu.manifests.kserve.schema import misfits
 from emu.manifests.kserve.validation import COMPONENTS, refusal
 from emu.policy.hpa.form import written
@@ -48,6 +48,7 @@ _OWN = {
 }  # fmt: skip
 """A component's keys that are no field of a pod's spec."""
 _MODEL_OWN = {"modelFormat", "runtime", "storageUri", "storage", "runtimeVersion", "protocolVersion", "confidential"}
+_ART_OWN = {"type", "config", "storageUri", "runtimeVersion"}
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,15 @@ def _workload(part: str, whole: Yaml, config: ClusterConfig, runtimes: Mapping[s
     name = "-".join(filter(None, (isvc_name, component.get("name") if part == "predictor" else None, part)))
     runtime, runtime_spec = "", dict[str, Any]()
     if component.get("model") is not None:
-        chosen = selected(mapping(component["model"]), runtimes)
+        multinode = component.get("workerSpec") is not None
+        chosen = selected(mapping(component["model"]), runtimes, multinode=multinode)
         if isinstance(chosen, str):
-            return Finding(chosen, f"spec.{part}.model")
+            return Finding(chosen, f"spec.{part}.model", CONTROLLER)
         runtime, runtime_spec = chosen
     pod = _pod_spec(part, isvc_name, component, runtime_spec)
     if pod is None:
         words = f"failed to find {CONTAINER} in ServingRuntime containers"
-        return Finding(words, f"spec.{part}.model")
+        return Finding(words, f"spec.{part}.model", CONTROLLER)
     annotations = {
         **filtered(mapping(runtime_spec.get("annotations"))),
         **filtered(mapping(metadata.get("annotations"))),
@@ -163,6 +165,8 @@ def _pod_spec(part: str, isvc_name: str, component: Yaml, runtime: Yaml) -> dict
     elif part == "predictor" and containers:
         serving = next((one for one in containers if one.get("name") == CONTAINER), containers[0])
         containers = [serving, *containers[1:]]
+    elif component.get("art") is not None:
+        containers = [_art_container(mapping(component["art"]), isvc_name, component), *containers[1:]]
     elif part == "transformer" and containers:
         containers = [_with_arguments(containers[0], isvc_name, component), *containers[1:]]
     named = {"name": "INFERENCE_SERVICE_NAME", "value": isvc_name}
@@ -186,6 +190,17 @@ def _with_arguments(container: Yaml, isvc_name: str, component: Yaml) -> dict[st
         if value is not None and not any(one == key or one.startswith(f"{key}=") for one in args):
             args += [key, str(value)]
     return {**container, "args": args}
+
+
+def _art_container(art: Yaml, isvc_name: str, component: Yaml) -> dict[str, Any]:
+    """What serves an explainer of the kind art (explainer_art.go)."""
+    own = {key: value for key, value in art.items() if key not in _ART_OWN}
+    made = _with_arguments({"args": own.get("args")}, isvc_name, component)
+    made["args"] += ["--adversary_type", str(art.get("type", ""))]
+    for key, value in sorted(mapping(art.get("config")).items()):
+        made["args"] += [f"--{key}", str(value)]
+    image = f"kserve/art-explainer:{art.get('runtimeVersion') or 'latest'}"
+    return {"image": image, **own, "name": CONTAINER, "args": made["args"]}
 
 
 def _internal(part: str, component: Yaml) -> dict[str, str]:

@@ -229,6 +229,33 @@ def test_a_given_runtime_comes_before_the_built_in_ones() -> None:
     assert refused(made_of(isvc("{model: {modelFormat: {name: caffe}}}")))[0][0] == (
         "no runtime found to support predictor with model type: {caffe <nil>}"
     )
+    assert made_of(isvc(named % ("sklearn", "nobody"))).refusals[0].by == "KServe's controller"
+
+
+@pytest.mark.parametrize(
+    ("model", "runtime"),
+    [
+        ("modelFormat: {name: pytorch}, runtime: kserve-tritonserver, protocolVersion: v2", "kserve-tritonserver"),
+        ("modelFormat: {name: pytorch}, protocolVersion: v2", "kserve-torchserve"),
+        ("modelFormat: {name: sklearn}, runtime: kserve-predictiveserver", "kserve-predictiveserver"),
+        ("modelFormat: {name: sklearn}", "kserve-sklearnserver"),
+        ("modelFormat: {name: huggingface}", "kserve-huggingfaceserver"),
+    ],
+)
+def test_a_runtime_that_is_not_chosen_for_a_format_may_be_named_for_it(model: str, runtime: str) -> None:
+    """Formats without autoSelect, and the runtime of several nodes, which needs a workerSpec."""
+    assert only(made_of(isvc(f"{{model: {{{model}}}}}"))).runtime == runtime
+
+
+def test_an_explainer_of_the_kind_art_has_kserves_container() -> None:
+    """Its image, its arguments and KServe's amounts."""
+    whole = isvc("{model: {modelFormat: {name: sklearn}}}")
+    whole["spec"]["explainer"] = {"art": {"type": "SquareAttack", "config": {"nb_classes": "10"}}}
+    explainer = made_of(whole).workloads[1]
+    made = container(explainer)
+    assert (explainer.part, made["image"]) == ("explainer", "kserve/art-explainer:latest")
+    assert made["args"][-4:] == ["--adversary_type", "SquareAttack", "--nb_classes", "10"]
+    assert made["resources"]["limits"] == {"cpu": "1", "memory": "2Gi"}
 
 
 @pytest.mark.parametrize(
