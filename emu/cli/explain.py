@@ -102,9 +102,9 @@ def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_jso
     type=click.Path(path_type=Path, allow_dash=True),
 )
 def init(files: tuple[Path, ...]) -> None:
-    """Print a scenario for a revision of Knative, for what KServe makes of an InferenceService, or for a Deployment
-    with its HorizontalPodAutoscaler: its pods' containers, limits and timeouts, its autoscaler's settings, and a load
-    that makes it scale.
+    """Print a scenario for a revision of Knative, for what KServe makes of an InferenceService, for a Deployment with
+    its HorizontalPodAutoscaler, or for a Pod: its pods' containers, limits and timeouts, its autoscaler's settings,
+    and a load that makes it scale.
 
     The scenario is a starting point for you to change; `leftOut` says what is left out. The image is run if the
     engine has it (`emu images load`), else emu's own app stands in. `emu run MANIFEST` runs the same scenario without

@@ -38,10 +38,11 @@ _ENDED_EARLY = ("the run ended early", "its process in the guest was killed")
 _BY_SIGNAL = 128
 """The exit status of a process that a signal ended is above this by the signal's number."""
 DEFAULT_SCENARIO = "queue-proxy-oom"
+_STDIN = "-"
 
 
 @click.command()
-@click.argument("scenario", default=DEFAULT_SCENARIO, shell_complete=complete_scenario)
+@click.argument("scenarios", metavar="[SCENARIO|MANIFEST...]", nargs=-1, shell_complete=complete_scenario)
 @click.option(
     "--set",
     "settings",
@@ -72,12 +73,17 @@ DEFAULT_SCENARIO = "queue-proxy-oom"
     "--json", "as_json", is_flag=True, help="Print summary.json on standard output, and nothing else there."
 )
 def run(
-    scenario: str, settings: Sequence[str], out: Path | None, place: str, variant: str | None, as_json: bool
+    scenarios: tuple[str, ...],
+    settings: Sequence[str],
+    out: Path | None,
+    place: str,
+    variant: str | None,
+    as_json: bool,
 ) -> None:
     """Run SCENARIO (a file, or the name of a built-in one) and report what happened.
 
-    For a manifest (a Service of Knative, an InferenceService, a Deployment with its autoscaler) it runs
-    the scenario that `emu init` prints.
+    For a manifest (a Service of Knative, an InferenceService, a Deployment with its autoscaler, a Pod), in one file
+    or several, it runs the scenario that `emu init` prints.
 
     Exits 0 if every expectation of the scenario was met, 1 if not, 2 for bad input or an unmet requirement, including
     one lost during the run (the engine goes away), 130 if interrupted. The record up to that point is kept and
@@ -96,9 +102,11 @@ def run(
       emu run idle-policies --variant reclaim
       emu run app-oom --on vm --set pod.runtime=process
       emu run inferenceservice.yaml
+      emu run deployment.yaml hpa.yaml
+      kubectl get ksvc hello -o yaml | emu run -
       emu run my-scenario.yaml --out /tmp/run1 --json
     """
-    spec = _load(scenario, settings)
+    spec = _load(scenarios or (DEFAULT_SCENARIO,), settings)
     if variant is not None:
         spec = _only(variant, spec)
     chosen = _choose(place, spec)
@@ -128,16 +136,23 @@ def record(out: Path, to_stderr: bool) -> None:
     sys.exit(status)
 
 
-def _load(scenario: str, settings: Sequence[str]) -> ScenarioSpec:
-    """The scenario; of a manifest, the one that `emu init` prints."""
-    path = find_scenario(scenario)
-    if kind_of(text := read_text(path)) != "manifest":
-        return read_scenario(text, str(path), settings)
+def _load(names: Sequence[str], settings: Sequence[str]) -> ScenarioSpec:
+    """The scenario; of manifests, the one that `emu init` prints."""
+    paths = [Path(name) if name == _STDIN else find_scenario(name) for name in names]
+    for path in paths:
+        if str(path) == _STDIN or kind_of(text := read_text(path)) == "manifest":
+            continue
+        if len(paths) == 1:
+            return read_scenario(text, str(path), settings)
+        why = f"{len(paths)} files were given, and {path} is no manifest"
+        raise EmuError("emu run takes one scenario, or manifests", why, "run one after the other")
     from emu.manifests.documents import read_manifests
     from emu.manifests.starting import scenario_of
 
-    spec = read_scenario(scenario_of(read_manifests([path])), f"the scenario of {path}", settings)
-    output.echo(f"emu: {path} is a manifest; `emu init` prints the scenario that is made of it", err=True)
+    source = ", ".join("standard input" if str(path) == _STDIN else str(path) for path in paths)
+    spec = read_scenario(scenario_of(read_manifests(paths)), f"the scenario of {source}", settings)
+    is_one = f"{source} is a manifest" if len(paths) == 1 else f"{source} are manifests"
+    output.echo(f"emu: {is_one}; `emu init` prints the scenario that is made of it", err=True)
     return spec
 
 

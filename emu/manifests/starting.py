@@ -30,9 +30,10 @@ from emu.manifests.starting_hpa import (
     RESOURCES,
     knative_keys,
     of_scaled_object,
+    plain_load,
     spec_of,
     standard_keys,
-    without_tolerance,
+    tolerant,
 )
 from emu.manifests.starting_hpa import load_for as hpa_load
 from emu.manifests.starting_keda import keda_keys
@@ -202,12 +203,10 @@ def _of_deployment(chosen: Chosen, serving: Mapping[str, Any]) -> _Scaling:
             initial = {} if chosen.replicas == 1 else {"initialScale": chosen.replicas}
             several = chosen.keda.get("maxReplicaCount") != 1
             return _Scaling({**scaled.keys, **initial}, list(scaled.phases), several, scaled.left_out)
-        phases = hpa_load(HpaSpec(1), chosen.spec["containers"], _limit(serving))
-        return _Scaling(None, phases, several=False, left_out=scaled.left_out)
+        return _Scaling(None, plain_load(), several=False, left_out=scaled.left_out)
     if spec is None:
         left_out = (f"{chosen.replicas - 1} more of the same pods",) if chosen.replicas > 1 else ()
-        phases = hpa_load(HpaSpec(1), chosen.spec["containers"], _limit(serving))
-        return _Scaling(None, phases, several=False, left_out=left_out)
+        return _Scaling(None, plain_load(), several=False, left_out=left_out)
     keys = standard_keys(spec, chosen.replicas, str(serving.get("name", "")))
     phases = hpa_load(spec, chosen.spec["containers"], _limit(serving))
     return _Scaling(keys, phases, spec.max_replicas != 1)
@@ -225,12 +224,13 @@ def _limit(serving: Mapping[str, Any]) -> int | None:
 def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
     """The one Service, Configuration, Revision or InferenceService among them."""
     documents = [one for one in manifests.documents if (one.group, one.kind) in _KINDS]
+    documents = documents or [one for one in manifests.documents if one.kind == "Pod"]
     if len(documents) != 1:
         found = ", ".join(one.title for one in manifests.documents) or "none"
         raise EmuError(
             "there is no one workload to make a scenario of",
-            "a scenario runs one: a Service, Configuration or Revision of Knative, an InferenceService of KServe, or "
-            f"a Deployment with its HorizontalPodAutoscaler; the files have: {found}",
+            "a scenario runs one: a Service, Configuration or Revision of Knative, an InferenceService of KServe, "
+            f"a Deployment with its HorizontalPodAutoscaler, or a Pod; the files have: {found}",
             "give the file with that one",
         )
     document = documents[0]
@@ -250,7 +250,7 @@ def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
     )
     if document.group == KSERVE:
         return _of_kserve(document, scalers, manifests, config)
-    if document.kind == "Deployment":
+    if document.kind in ("Deployment", "Pod"):
         return _of_kubernetes(document, scalers)
     return _of_knative(
         document.title, document.name, document.kind, decode(document.node, document.kind).value, config
@@ -278,12 +278,14 @@ def _scalers_of(document: Document, manifests: Manifests) -> list[Document]:
 
 
 def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
-    """A Deployment, with the autoscaler that is among the files."""
-    spec = decode(document.node, document.kind).value["spec"]
+    """A Deployment with the autoscaler that is among the files, or a Pod."""
+    whole = decode(document.node, document.kind).value
+    spec = whole["spec"]
+    template = whole if document.kind == "Pod" else spec["template"]
     replicas = 1 if spec.get("replicas") is None else int(spec["replicas"])
-    pods = {"containers": [], **spec["template"]["spec"]}
+    pods = {"containers": [], **template["spec"]}
     pods["volumes"] = [one if len(one) > 1 else {**one, "emptyDir": {}} for one in pods.get("volumes") or ()]
-    of = _metadata(spec["template"], pods)
+    of = _metadata(template, pods)
     if not scalers:
         return Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=replicas)
     if len(scalers) > 1:
@@ -293,14 +295,13 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
             "keep one of them",
         )
     if scalers[0].kind == "ScaledObject":
-        of_keda, keda = _of_scaled_object(decode(scalers[0].node, scalers[0].kind).value["spec"])
+        of_keda, keda, tolerance = _of_scaled_object(decode(scalers[0].node, scalers[0].kind).value["spec"])
         made = Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=max(1, replicas))
-        return replace(made, hpa=of_keda, keda=keda)
+        return replace(made, hpa=of_keda, keda=keda, left_out=tolerance)
     hpa, others = spec_of(decode_hpa(scalers[0]).value["spec"])
     left_out = [f"metrics of type {kind}, which need an adapter" for kind in dict.fromkeys(others)]
-    asked, hpa = hpa, without_tolerance(hpa)
-    if asked != hpa:
-        left_out.append("the tolerance of its behavior: the controller's own counts")
+    hpa, tolerance = tolerant(hpa)
+    left_out += tolerance
     if others and not hpa.metrics:
         left_out.append("its HorizontalPodAutoscaler, so there is one pod")
         return Chosen(document.title, document.name, pods, left_out=left_out, deployment=True, of=of)
@@ -367,22 +368,25 @@ def _of_kserve(
 def _of_standard(document: Document, predictor: Workload, scalers: Sequence[Document]) -> Chosen:
     """The Deployment that KServe makes, and what scales that."""
     spec = predictor.object["spec"]
-    hpa, keda = predictor.hpa, None
+    hpa, keda, tolerance = predictor.hpa, None, list[str]()
     if hpa is None and predictor.scaled_by is not None:
-        hpa, keda = _of_scaled_object(predictor.scaled_by["spec"])
+        hpa, keda, tolerance = _of_scaled_object(predictor.scaled_by["spec"])
     elif hpa is None and scalers:
-        hpa, keda = _of_scaled_object(decode(scalers[0].node, scalers[0].kind).value["spec"])
+        hpa, keda, tolerance = _of_scaled_object(decode(scalers[0].node, scalers[0].kind).value["spec"])
     replicas = int(spec.get("replicas") or 1)
     pods = spec["template"]["spec"]
     of = _metadata(spec["template"], pods)
     made = Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=replicas)
-    return replace(made, hpa=hpa, keda=keda)
+    return replace(made, hpa=hpa, keda=keda, left_out=tolerance)
 
 
-def _of_scaled_object(spec: Mapping[str, Any]) -> tuple[HpaSpec | None, Mapping[str, Any] | None]:
-    """What a ScaledObject comes to: a HorizontalPodAutoscaler alone, or itself."""
+def _of_scaled_object(spec: Mapping[str, Any]) -> tuple[HpaSpec | None, Mapping[str, Any] | None, list[str]]:
+    """What a ScaledObject comes to: a HorizontalPodAutoscaler alone, or itself; and what that leaves out."""
     hpa = of_scaled_object(spec)
-    return hpa, spec if hpa is None and spec.get("triggers") else None
+    if hpa is None:
+        return None, spec if spec.get("triggers") else None, []
+    hpa, tolerance = tolerant(hpa)
+    return hpa, None, tolerance
 
 
 def _slug(name: str) -> str:
@@ -393,14 +397,15 @@ def _question(chosen: Chosen, scaling: _Scaling) -> str:
     name = _slug(chosen.name)
     if scaling.keys is not None and scaling.several:
         return f"How many pods of {name} does its autoscaler want under this load, and what do they do?"
-    return f"What does one pod of {name} do under the load that it is scaled for?"
+    load = "this load" if scaling.keys is None else "the load that it is scaled for"
+    return f"What does one pod of {name} do under {load}?"
 
 
 def _head(chosen: Chosen, serving: Mapping[str, Any], pod: Pod) -> list[str]:
     image = _plain(str(serving.get("image", "")), 90)
     runs = "program" in pod.keys.get("app", {})
     return [
-        f"# {_plain(chosen.title, 80)}, as {'a Deployment' if chosen.deployment else 'Knative'} runs it. "
+        f"# {_plain(chosen.title, 80)}, as {'Kubernetes' if chosen.deployment else 'Knative'} runs it. "
         "Made of its manifest by emu.",
         f"# If the engine has its image {image}, that runs; else emu's own app stands in (pod.images)."
         if runs

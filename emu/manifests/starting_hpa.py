@@ -12,7 +12,7 @@ from emu.policy.hpa.form import behavior_of, written
 from emu.policy.hpa.keda import ScaledObject, Trigger
 from emu.policy.hpa.keda import autoscaler as keda_autoscaler
 from emu.policy.hpa.knative import HpaSettings
-from emu.policy.hpa.spec import HpaSpec, Metric, amount, defaulted
+from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, amount, defaulted
 from emu.policy.quantity import parse_amount, parse_quantity
 
 RESOURCES = ("cpu", "memory")
@@ -76,14 +76,19 @@ def spec_of(spec: Mapping[str, Any]) -> tuple[HpaSpec, list[str]]:
     ), others
 
 
-def without_tolerance(spec: HpaSpec) -> HpaSpec:
+def without_tolerance(behavior: Behavior) -> Behavior:
     """It with the controller's tolerance alone, which is all that emu's autoscaler has."""
-    if spec.behavior is None:
-        return spec
-    up, down = (
-        None if one is None else replace(one, tolerance=None) for one in (spec.behavior.up, spec.behavior.down)
-    )
-    return replace(spec, behavior=replace(spec.behavior, up=up, down=down))
+    up, down = (None if one is None else replace(one, tolerance=None) for one in (behavior.up, behavior.down))
+    return replace(behavior, up=up, down=down)
+
+
+def tolerant(spec: HpaSpec) -> tuple[HpaSpec, list[str]]:
+    """It without a tolerance of its own, and what that leaves out."""
+    behavior = None if spec.behavior is None else without_tolerance(spec.behavior)
+    return replace(spec, behavior=behavior), [] if behavior == spec.behavior else [TOLERANCE]
+
+
+TOLERANCE = "the tolerance of its behavior: the controller's own counts"
 
 
 def of_scaled_object(spec: Mapping[str, Any]) -> HpaSpec | None:
@@ -144,16 +149,22 @@ def load_for(spec: HpaSpec, containers: Sequence[Mapping[str, Any]], limit_bytes
     millicores = max(20.0, min(_MOST_MILLICORES, wanted or 200.0))
     rate = max(1.0, float(round(millicores / 1000 / _CPU_S)))
     burned = rate * _CPU_S * 1000
-    comment = f"{burned:.0f}m of CPU; {_aim(metric, in_a_pod, burned)}"
-    return [
-        {
-            "name": "steady",
-            "type": "constant",
-            "rate": Said(rate, comment),
-            "duration": "90s",
-            "request": {"do": {"cpu": f"{_CPU_S * 1000:.0f}ms"}},
-        }
-    ]
+    return [_steady(rate, f"{burned:.0f}m of CPU; {_aim(metric, in_a_pod, burned)}")]
+
+
+def plain_load() -> list[Lines]:
+    """For pods that nothing scales."""
+    return [_steady(4.0, f"{4 * _CPU_S * 1000:.0f}m of CPU; nothing scales the pod")]
+
+
+def _steady(rate: float, comment: str) -> Lines:
+    return {
+        "name": "steady",
+        "type": "constant",
+        "rate": Said(rate, comment),
+        "duration": "90s",
+        "request": {"do": {"cpu": f"{_CPU_S * 1000:.0f}ms"}},
+    }
 
 
 def _memory_phases(metric: Metric, in_a_pod: float, pods: int, limit_bytes: int | None) -> list[Lines]:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from emu.manifests.starting_hpa import TOLERANCE, without_tolerance
 from emu.manifests.yamltext import Lines, Said
+from emu.policy.hpa.form import behavior_of, written_behavior
+from emu.policy.hpa.spec import Behavior
 
 _OWN = (
     "pollingInterval", "cooldownPeriod", "initialCooldownPeriod", "idleReplicaCount", "minReplicaCount",
@@ -48,7 +51,11 @@ def keda_keys(spec: Mapping[str, Any], serving: str, app: str) -> Scaled:
     advanced = spec.get("advanced") or {}
     config = advanced.get("horizontalPodAutoscalerConfig") or {}
     if config.get("behavior") is not None:
-        made["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": config["behavior"]}}
+        asked = behavior_of(config["behavior"]) or Behavior()
+        behavior = without_tolerance(asked)
+        if behavior != asked:
+            left_out.append(TOLERANCE)
+        made["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": written_behavior(behavior)}}
     if advanced.get("scalingModifiers"):
         left_out.append("scalingModifiers of the ScaledObject: each trigger counts by itself")
     each = []

@@ -92,12 +92,17 @@ def pod_of(
         key: value for key, value in pod.with_program(serving, volumes, serves=behind).items() if key != "name"
     }:
         pod.keys["app"] = app
-    inits = [pod.with_program(one, volumes) for one in spec.get("initContainers", [])]
+    inits = [_init_container(pod.with_program(one, volumes), one) for one in spec.get("initContainers", [])]
     beside = [pod.with_program(one, volumes) for one in spec["containers"] if one is not serving]
     pod.keys |= {key: value for key, value in (("initContainers", inits), ("sidecars", beside)) if value}
     if more := {name for one in spec["containers"] for name, _ in _given(one) if name not in ("memory", "cpu")}:
         pod.left_out.append(", ".join(sorted(more)))
     return pod
+
+
+def _init_container(entry: Lines, given: Mapping[str, Any]) -> Lines:
+    """With its restartPolicy, if that makes it a sidecar."""
+    return {**entry, "restartPolicy": "Always"} if given.get("restartPolicy") == "Always" else entry
 
 
 def standard_pod_of(
@@ -106,13 +111,16 @@ def standard_pod_of(
     of: Metadata = NO_METADATA,
     objects: Objects | None = None,
 ) -> Pod:
-    """The pod of a Deployment: no queue-proxy, and a TCP readiness probe stays, as it decides when requests come."""
+    """The pod of a Deployment, or one by itself: no queue-proxy, and a TCP readiness probe stays, as requests wait
+    for it.
+    """
     probe: Mapping[str, Any] = serving.get("readinessProbe") or {}
     stays = probe.get("tcpSocket") is not None
     app = {key: value for key, value in serving.items() if not (stays and key == "readinessProbe")}
     containers = [app if one is serving else one for one in spec["containers"]]
     pod = pod_of({**spec, "containers": containers}, app, {}, of, objects, standard=True)
-    pod.keys = {"deploymentMode": "Standard", **pod.keys}
+    restarts = {} if spec.get("restartPolicy") in (None, "", "Always") else {"restartPolicy": spec["restartPolicy"]}
+    pod.keys = {"deploymentMode": "Standard", **restarts, **pod.keys}
     if (grace := spec.get("terminationGracePeriodSeconds")) not in (None, _GRACE_S):
         pod.keys["terminationGracePeriodSeconds"] = grace
     if stays:

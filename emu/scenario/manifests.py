@@ -32,8 +32,8 @@ def refuse_manifest(text: str, source: str) -> None:
     raise EmuError(
         f"{source}: this is a {maker} {kind[1][:60]} manifest, not a scenario",
         "a scenario has a pod, a load or starts, and expectations; a manifest has only the pod",
-        "`emu run` takes a Service of Knative, an InferenceService or a Deployment, `emu init` prints the scenario "
-        "that it makes of it; `emu explain` says what becomes of others; else begin with "
+        "`emu run` takes a Service of Knative, an InferenceService, a Deployment or a Pod, `emu init` prints the "
+        "scenario that it makes of it; `emu explain` says what becomes of others; else begin with "
         "`emu scenarios queue-proxy-oom > mine.yaml`, and copy its values: containerConcurrency and timeoutSeconds "
         "to `pod`, image, command, env, resources and probes of the container to `pod.app`",
     )

@@ -129,9 +129,7 @@ CONTROLLER = "KServe's controller"
 """It chooses the runtime, after the webhooks: what it refuses was created, and no pod comes of it."""
 
 
-def selected(
-    model: Yaml, given: Mapping[str, Yaml], *, multinode: bool = False
-) -> tuple[str, dict[str, Any]] | str:
+def selected(model: Yaml, given: Mapping[str, Yaml], *, multinode: bool = False) -> tuple[str, dict[str, Any]] | str:
     """The runtime's name and its spec; or the controller's words where there is none. Those that the manifests give
     come before the built-in ones. `multinode`: the predictor has a workerSpec, which asks for a runtime with one.
     """

@@ -17,12 +17,17 @@ def written(spec: HpaSpec) -> dict[str, Any]:
     if spec.metrics:
         found["metrics"] = [_metric(metric) for metric in spec.metrics]
     if spec.behavior is not None:
-        found["behavior"] = {
-            key: _rules(rules)
-            for key, rules in (("scaleUp", spec.behavior.up), ("scaleDown", spec.behavior.down))
-            if rules is not None
-        }
+        found["behavior"] = written_behavior(spec.behavior)
     return found
+
+
+def written_behavior(behavior: Behavior) -> dict[str, Any]:
+    """Its field `behavior`."""
+    return {
+        key: _rules(rules)
+        for key, rules in (("scaleUp", behavior.up), ("scaleDown", behavior.down))
+        if rules is not None
+    }
 
 
 def behavior_of(value: Mapping[str, Any] | None) -> Behavior | None:

@@ -9,6 +9,7 @@ import pytest
 from emu.errors import EmuError
 from emu.manifests.documents import read_manifests
 from emu.manifests.starting import scenario_of
+from emu.scenario.reading import read_scenario
 from tests.unit.manifests.test_explaining import SERVICE, explained, values
 
 DEPLOYMENT = """\
@@ -262,3 +263,38 @@ def test_a_tolerance_of_a_behavior_is_left_out(tmp_path: Path) -> None:
     made = scenario_of(read_manifests([path]))
     assert "stabilizationWindowSeconds: 7" in made and "tolerance:" not in made
     assert "the tolerance of its behavior: the controller's own counts" in made
+
+
+@pytest.mark.parametrize("trigger", ["{type: cpu, metadata: {value: '50'}}", "{type: prometheus, metadata: %s}"])
+def test_a_tolerance_of_a_scaled_objects_behavior_is_left_out(tmp_path: Path, trigger: str) -> None:
+    """Whether KEDA's autoscaler alone scales the Deployment, or KEDA with a query too."""
+    query = "{serverAddress: http://p, query: 'sum(rate(http_requests_total[2m]))', threshold: '2'}"
+    behavior = "{scaleDown: {tolerance: 0.05, stabilizationWindowSeconds: 7}}"
+    keda = (
+        "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: web}\nspec: {"
+        f"scaleTargetRef: {{name: web}}, triggers: [{trigger.replace('%s', query)}], "
+        f"advanced: {{horizontalPodAutoscalerConfig: {{behavior: {behavior}}}}}}}\n"
+    )
+    path = tmp_path / "web.yaml"
+    path.write_text(f"{DEPLOYMENT % ('minReadySeconds: 0', '{requests: {cpu: 1}}')}---\n{keda}", encoding="utf-8")
+    made = scenario_of(read_manifests([path]))
+    assert read_scenario(made, "made").pod.autoscaling is not None
+    assert "stabilizationWindowSeconds: 7" in made and "tolerance:" not in made
+    assert "the tolerance of its behavior: the controller's own counts" in made
+
+
+def test_a_pod_by_itself_is_one_that_nothing_scales(tmp_path: Path) -> None:
+    """With its restartPolicy, its grace period, and its init containers, of which one may be a sidecar."""
+    path = tmp_path / "pod.yaml"
+    path.write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: it}\nspec: {restartPolicy: Never, "
+        "terminationGracePeriodSeconds: 5, containers: [{name: c, image: x, resources: {limits: {memory: 50Mi}}}], "
+        "initContainers: [{name: first, image: x}, {name: beside, image: x, restartPolicy: Always}]}\n"
+        "---\nkind: Service\napiVersion: v1\n---\nkind: LimitRange\napiVersion: v1\nmetadata: {name: few}\n",
+        encoding="utf-8",
+    )
+    pod = read_scenario(scenario_of(read_manifests([path])), "made").pod
+    assert (pod.restart_policy, pod.termination_grace_period_seconds, pod.autoscaling) == ("Never", 5, None)
+    assert [(one.name, one.is_sidecar) for one in pod.init_containers] == [("first", False), ("beside", True)]
+    assert pod.app.resources.limits.memory == 50 * 2**20
+    assert pod.left_out == ("what emu does not read: LimitRange few",)

@@ -342,6 +342,18 @@ def test_run_refuses_a_manifest_that_it_cannot_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_run_takes_several_manifests_or_one_scenario(tmp_path: Path) -> None:
+    """An autoscaler may be in a file of its own; standard input is a manifest, too."""
+    wrong = KEPT / "09-ksvc-long-timeout.yaml"
+    config = tmp_path / "features.yaml"
+    config.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", encoding="utf-8")
+    result = CliRunner().invoke(main, ["run", str(wrong), str(config), "--out", str(tmp_path / "run")])
+    assert (result.exit_code, "Knative's webhook refuses Service" in result.stderr) == (2, True)
+    result = CliRunner().invoke(main, ["run", str(config), "app-oom", "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert "emu run takes one scenario, or manifests" in result.stderr
+
+
 def test_variables_come_from_config_maps_among_the_files(tmp_path: Path) -> None:
     """Only those that are named are taken along, and the kubelet has the rest to say."""
     env = """
