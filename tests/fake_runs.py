@@ -14,6 +14,7 @@ from emu.record.events import PodScaled, RequestsHeld
 from emu.record.rundir import RunDir
 from emu.study.model.study import Study
 from emu.study.study import read_study
+from tests import fakes
 from tests.fakes import MIB, PAGE, FakeRun
 from tests.recount import samples_text
 
@@ -31,7 +32,7 @@ def _made_once(story: Callable[[Path], RunDir]) -> Callable[[Path], RunDir]:
 
     @wraps(story)
     def copied(path: Path) -> RunDir:
-        made = _folder() / story.__name__
+        made = _folder() / f"{story.__name__}-{fakes.INTERVAL_S}"
         if not made.exists():
             story(made)
         return RunDir(shutil.copytree(made, path, copy_function=shutil.copy))

@@ -166,6 +166,10 @@ class FakeCgroup:
         return texts
 
 
+INTERVAL_S = 0.05
+"""Between samples of a run that is given no other."""
+
+
 class FakeRun:
     """Writes one run directory as a scripted run goes along. `now` is seconds since the run began."""
 
@@ -178,7 +182,7 @@ class FakeRun:
         where: str = "host",
         psi: bool = True,
         pod_limit: int | None = None,
-        interval_s: float = 0.05,
+        interval_s: float | None = None,
         machine: Mapping[str, Any] | None = None,
     ) -> None:
         """`machine`: what else is recorded of it, or otherwise."""
@@ -186,7 +190,7 @@ class FakeRun:
         self.run.create()
         self._clock = [0.0]
         self.psi = psi
-        self.interval_s = interval_s
+        self.interval_s = interval_s or INTERVAL_S
         self.samples_taken = 0
         self.away = False
         """There is no pod."""

@@ -27,7 +27,7 @@ from emu.record.events import (
 from emu.record.frames import MAGIC
 from emu.record.rundir import RunDir
 from emu.scenario.reading import load_scenario, resolve
-from tests import fake_runs
+from tests import fake_runs, fakes
 from tests.fakes import ORIGIN, container_id
 
 COMMANDS = (
@@ -259,12 +259,14 @@ def with_variants(path: Path) -> RunDir:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Whole runs, small ones, each with all its files."""
+    """Whole runs, small ones, each with all its files and a few samples."""
     folder = tmp_path_factory.mktemp("good")
     scenario = resolve(load_scenario("queue-proxy-oom"))
     found = []
     for make in (fake_runs.docker_kill, fake_runs.group_killed, fake_runs.pod_level, medley, with_variants):
-        run = make(folder / make.__name__)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fakes, "INTERVAL_S", 0.25)
+            run = make(folder / make.__name__)
         if make in (fake_runs.group_killed, fake_runs.pod_level):
             fake_runs.unpack_samples(run.path)
         shutil.rmtree(run.path / "reserve", ignore_errors=True)

@@ -12,7 +12,11 @@ from emu.machine import output
 from emu.scenario.keys import all_paths
 from emu.scenario.reading import builtin_scenarios, read_scenario
 
-TEXTS = [builtin.path.read_text(encoding="utf-8") for builtin in builtin_scenarios()]
+TEXTS = [
+    re.sub(r"^ *#.*\n", "", builtin.path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for builtin in builtin_scenarios()
+]
+"""Without lines of comment: to mutate those would change nothing."""
 COUNT = int(os.environ.get("EMU_MUTATED_SCENARIOS", "3500"))
 """Mutations that are read, always the same; more, and others by the seed, may be asked for."""
 SEED = int(os.environ.get("EMU_MUTATED_SEED", "1"))
