@@ -57,7 +57,7 @@ $(2) || { [ -n "$(SECOND_TRY)" ] && echo "part $(1): failed; what failed is play
 endef
 
 # Guests wait for much: what needs none goes beside the first of them, and uses the processors meanwhile.
-LONGEST_FIRST := lint test-scenarios-1 test-scenarios-4 test-scenarios-3 test-unit test-scenarios-2 test-kernel \
+LONGEST_FIRST := lint test-scenarios-1 test-scenarios-2 test-scenarios-3 test-unit test-scenarios-4 test-kernel \
     test-faults test-process test-daemons test-sandbox test-browser
 
 test: export SECOND_TRY := yes
@@ -85,6 +85,7 @@ test-unit: $(STAMP) ## Tests that need neither root nor Docker
 # qualifies, else in a sandbox of its own. Only files that speak of the part are collected: all of them take seconds.
 SCENARIOS := scenarios-1 scenarios-2 scenarios-3 scenarios-4
 PARTS := kernel faults process daemons $(SCENARIOS) footprint
+WITHOUT_DOCKER := scenarios-1 scenarios-3 scenarios-4
 
 test-kernel: ## Tests of cgroups, pods and verdicts, on this host if it qualifies, else in the sandbox
 test-faults: ## Tests of what is killed, interrupted, full or gone: runs, the engine, the disk; in the same place
@@ -96,8 +97,8 @@ test-scenarios: $(SCENARIOS:%=test-%) ## Every built-in scenario as a test, in t
 .PHONY: $(PARTS:%=test-%)
 $(PARTS:%=test-%): test-%: $(STAMP)
 	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
-	@$(call tried,$*,$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest \
-	    $$(grep -rlF --include='*.py' '$(if $(filter scenarios-%,$*),part_of,name="$*")' tests/kernel tests/scenario | sort) \
+	@$(call tried,$*,$(PYTHON) scripts/where-it-runs.py $(if $(filter $*,$(WITHOUT_DOCKER)),--without-docker) \
+	    $(PYTHON) -m pytest $$(grep -rlF --include='*.py' '$(if $(filter scenarios-%,$*),part_of,name="$*")' tests/kernel tests/scenario | sort) \
 	    -m 'part(name="$*")' -o cache_dir=build/tried/$* $(SLOWEST) $(ARGS),$(AGAIN))
 
 test-browser: $(STAMP) ## The report's page in a headless Chromium, which this installs where there is apt

@@ -2,6 +2,7 @@
 
 `--place` runs nothing, and prints `host` or `sandbox`. `--jobs` runs nothing, and prints how many such commands may
 run side by side: each sandbox is a machine of its own, but on a host they would see each other's pods.
+`--without-docker`, before the command: a sandbox needs no Docker engine for it, and tests know by $EMU_TEST_DOCKER.
 """
 
 import os
@@ -39,13 +40,16 @@ def main(argv: list[str]) -> int:
         if argv == ["--jobs"]:
             print(1 if place == "host" else max(1, min(MOST, psutil.virtual_memory().available // MEMORY_EACH)))
             return 0
+        with_docker = argv[0] != "--without-docker"
+        argv = argv if with_docker else argv[1:]
         if place == "host":
             say("on this host")
             return subprocess.call(argv)
         cache = (
             own_cache_dir()
         )  # the images are in it, and $XDG_CACHE_HOME may be where a guest has its own files (/tmp)
-        return guest.run(argv, say=say, shares=[cache])
+        env = {**os.environ, "EMU_TEST_DOCKER": "yes" if with_docker else "none"}
+        return guest.run(argv, say=say, shares=[cache], docker=with_docker, env=env)
     except EmuError as wrong:
         say(f"{argv[0]}: {wrong}")
         return wrong.exit_status

@@ -171,8 +171,8 @@ def await_nothing_left(engine: Engine) -> None:
     assert leftovers(engine) == []
 
 
-def leftovers(engine: Engine) -> list[str]:
-    """What a run left behind: containers, volumes, cgroups, processes; without Docker, networks and roots."""
+def leftovers(engine: Engine | None) -> list[str]:
+    """What a run left behind: containers, images, volumes, cgroups, processes; without Docker, networks and roots."""
     mount = find_cgroup2().path
     groups = [
         str(path)
@@ -182,10 +182,14 @@ def leftovers(engine: Engine) -> list[str]:
         if path.is_dir()
     ]
     processes = [line for line in _command_lines() if "emu.record.recorder" in line or "emu.daemon" in line]
+    return [*(in_engine(engine) if engine is not None else ()), *groups, *processes, *left_by_processes()]
+
+
+def in_engine(engine: Engine) -> list[str]:
+    """What a run left in Docker's engine."""
     containers = [str(found["Names"]) for found in engine.labelled(LABEL_RUN)]
     images = [str(image["RepoTags"]) for image in engine.labelled_images(LABEL_RUN)]
-    volumes = engine.labelled_volumes(LABEL_RUN)
-    return [*containers, *images, *volumes, *groups, *processes, *left_by_processes()]
+    return [*containers, *images, *engine.labelled_volumes(LABEL_RUN)]
 
 
 def left_by_processes() -> list[str]:
