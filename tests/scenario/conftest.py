@@ -24,6 +24,7 @@ from emu.runtime.docker import Engine
 from emu.scenario.reading import load_scenario
 from tests import consistency
 from tests.scenario.support import DEADLINE_S, EMU, ENVIRONMENT, Finished, Going, run_going
+from tests.scenario.tutorial import Tutorial
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +74,12 @@ def emu_run(engine_if_any: Engine | None, tmp_path_factory: pytest.TempPathFacto
         return done[key]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tutorial(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Tutorial:
+    """The tutorial, played once."""
+    return Tutorial.play(tmp_path_factory.mktemp("tutorial"))
 
 
 @pytest.fixture

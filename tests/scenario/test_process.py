@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from emu.record.events import ContainerExited, ContainerPaused, DockerEvent, OfPod, read_events
+from emu.record.rundir import RunDir
 from emu.record.samples import HOST, read_samples
 from emu.runtime.docker import Engine
+from tests import consistency
 from tests.scenario.support import (
     DEADLINE_S,
     EMU,
@@ -24,11 +26,11 @@ from tests.scenario.support import (
     left_by_processes,
     leftovers,
 )
+from tests.scenario.tutorial import Tutorial
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
 
 EmuRun = Callable[..., Finished]
-PROCESS = "pod.runtime=process"
 AS_A_KUBELET = """
 name: as-a-kubelet
 question: Are containers that crash, hang or ignore SIGTERM treated as in Docker?
@@ -82,50 +84,56 @@ load: {phases: [{name: traffic, type: constant, rate: 0.2, duration: 10m}]}
 """
 
 
-def test_a_scenario_s_expectations_hold(emu_run: EmuRun, engine: Engine) -> None:
+@pytest.fixture(scope="module")
+def app_oom(tutorial: Tutorial) -> Finished:
+    """app-oom as processes: the first run of the tutorial."""
+    run = RunDir(tutorial.run_of("app-oom"))
+    consistency.check(run.path)
+    summary = json.loads(run.summary.read_text())
+    return Finished(0 if summary["met"] else 1, summary, run, "")
+
+
+def test_a_scenario_s_expectations_hold(app_oom: Finished, engine: Engine) -> None:
     """What app-oom expects of Docker containers is true of processes; the engine saw none of it, and nothing is left
     behind.
     """
-    done = emu_run("app-oom", PROCESS)
-    assert done.status == 0, json.dumps([one for one in done.summary["expectations"] if not one["met"]], indent=1)
-    assert done.summary["machine"]["runtime"] == "process"
-    assert done.summary["machine"]["docker"] is None
+    unmet = [one for one in app_oom.summary["expectations"] if not one["met"]]
+    assert app_oom.status == 0, json.dumps(unmet, indent=1)
+    assert app_oom.summary["machine"]["runtime"] == "process"
+    assert app_oom.summary["machine"]["docker"] is None
     assert leftovers(engine) == []
 
 
-def test_a_kill_is_judged_without_docker_s_flag(emu_run: EmuRun) -> None:
+def test_a_kill_is_judged_without_docker_s_flag(app_oom: Finished) -> None:
     """The kernel's witnesses are enough: its counters, its log by cgroup and pid, and the exit code."""
-    done = emu_run("app-oom", PROCESS)
-    (kill, *_) = done.summary["oom_kills"]
+    (kill, *_) = app_oom.summary["oom_kills"]
     assert (kill["container"], kill["level"]) == ("app", "container")
     assert {"memory.events", "exit-code"} <= set(kill["evidence"]) <= {"memory.events", "kmsg", "exit-code"}
     assert kill["contradicts"] == []
-    exits = [one for one in read_events(done.run.events) if isinstance(one, ContainerExited)]
+    exits = [one for one in read_events(app_oom.run.events) if isinstance(one, ContainerExited)]
     assert {one.docker_oom_killed for one in exits} == {None}
     died = [
         one.attributes["exitCode"]
-        for one in read_events(done.run.events)
+        for one in read_events(app_oom.run.events)
         if isinstance(one, DockerEvent) and one.action == "die"
     ]
     assert "137" in died
 
 
-def test_the_record_names_the_pod(emu_run: EmuRun) -> None:
+def test_the_record_names_the_pod(app_oom: Finished) -> None:
     """In every event about the pod, its containers or cgroups, and of every file in the samples but the machine's."""
-    done = emu_run("app-oom", PROCESS)
-    (name,) = {one.pod for one in read_events(done.run.events) if isinstance(one, OfPod)}
+    (name,) = {one.pod for one in read_events(app_oom.run.events) if isinstance(one, OfPod)}
     assert re.fullmatch(r"[a-z-]+-00001-deployment-[a-z0-9]{8,10}-[a-z0-9]{5}", name)
-    owners = {owner for sample in read_samples(done.run.samples) for owner in sample.files} - {HOST}
+    owners = {owner for sample in read_samples(app_oom.run.samples) for owner in sample.files} - {HOST}
     assert {owner.pod for owner in owners} == {name}
     assert {owner.container for owner in owners} == {"", "sandbox", "queue-proxy", "app"}
 
 
-def test_what_containers_print_is_kept(emu_run: EmuRun) -> None:
+def test_what_containers_print_is_kept(app_oom: Finished) -> None:
     """In the run's logs, and with journald under each container's name."""
-    done = emu_run("app-oom", PROCESS)
-    assert "listening" in done.run.container_logs("app")[0].read_text()
+    assert "listening" in app_oom.run.container_logs("app")[0].read_text()
     if Path("/run/systemd/journal/socket").exists():
-        entries = [json.loads(line) for line in done.run.journal.read_text().splitlines()]
+        entries = [json.loads(line) for line in app_oom.run.journal.read_text().splitlines()]
         names = {entry.get("CONTAINER_NAME", "").split(".", 2)[-1] for entry in entries}
         assert {"queue-proxy.0", "app.0", "app.1"} <= names
 
