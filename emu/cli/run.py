@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from emu.files.nearest import nearest
 from emu.files.yamlfile import read_text
 from emu.machine import output
 from emu.machine.paths import TRACEBACKS, own_cache_dir, runs_dir
-from emu.record.rundir import RunDir
+from emu.record.rundir import AlreadyRecorded, RunDir
 from emu.run.ending import cut_short
 from emu.run.interrupts import Interrupts
 from emu.run.machine import where
@@ -110,12 +111,18 @@ def run(
     if variant is not None:
         spec = _only(variant, spec)
     chosen = _choose(place, spec)
-    directory = RunDir((out or runs_dir() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{spec.name}").absolute())
     with Screen(to_stderr=as_json) as screen:
         screen.title(spec.name, f": {spec.question}")
+        directory = _create(out, spec)
         status = _run_there(spec, directory, chosen, screen)
-        if not directory.begun():  # an interrupt came before anything was recorded
-            sys.exit(status)
+        if not directory.begun():
+            if status == EXIT_OK:
+                raise EmuError(
+                    f"the record of the run is gone: {directory.path}",
+                    "it was removed or renamed while the run went on",
+                    "run it again, and leave its directory alone until it has ended",
+                )
+            sys.exit(status)  # an interrupt came before anything was recorded
         summary = _report(directory, screen, as_json)
     failed = summary["failed"]
     if failed is not None:
@@ -215,9 +222,27 @@ def _choose(place: str, spec: ScenarioSpec) -> str:
     return chosen
 
 
+def _create(out: Path | None, spec: ScenarioSpec) -> RunDir:
+    """The run directory that was named; else a new one, also where another run began within the same second."""
+    variants = bool(spec.variants)
+    if out is not None:
+        named = RunDir(out.absolute())
+        named.create(variants=variants)
+        return named
+    first = runs_dir().absolute() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{spec.name}"
+    numbers = count(2)
+    run = RunDir(first)
+    while True:
+        try:
+            run.create(variants=variants)
+        except AlreadyRecorded:
+            run = RunDir(first.with_name(f"{first.name}-{next(numbers)}"))
+        else:
+            return run
+
+
 def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> int:
     """Run it; EXIT_OK if it was played to its end. A run that never began leaves no directory behind."""
-    directory.create(variants=bool(spec.variants))
     try:
         if chosen == "sandbox":
             images.prepare(screen.step)  # which takes minutes where it is the first time
@@ -228,7 +253,7 @@ def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Scree
         return _record(spec, directory, screen)
     finally:
         if not directory.begun():
-            shutil.rmtree(directory.path)
+            shutil.rmtree(directory.path, ignore_errors=True)  # somebody may have removed it
 
 
 def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:

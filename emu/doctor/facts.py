@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
 from emu.machine import command, zswap
 from emu.machine.disks import swap_areas
+from emu.machine.paths import home_dir
 from emu.sandbox.qemu import accelerator, image, kvm_probe
 from emu.sandbox.uml import fetching, guest, kernels, parts, shape
 
@@ -239,7 +241,7 @@ def _docker() -> tuple[DockerFacts | None, str | None, EngineCause | None]:
             client = docker.from_env(timeout=3)
             info: dict[str, Any] = client.info()
             answers.append((docker_facts(info), None, None))
-        except (DockerException, OSError) as wrong:
+        except (DockerException, OSError, ValueError) as wrong:  # ValueError: of a DOCKER_HOST that is no address
             answers.append((None, *_root_cause(wrong)))
 
     asking = threading.Thread(target=ask, daemon=True)
@@ -256,7 +258,7 @@ def engine_signs() -> tuple[str, ...]:
         Path("/snap/bin/docker"),
         Path("/var/run/docker.sock"),
         Path(f"/run/user/{user}/docker.sock"),
-        Path.home() / ".docker/desktop",
+        *([] if (home := home_dir()) is None else [home / ".docker/desktop"]),
         Path("/run/podman/podman.sock"),
         Path(f"/run/user/{user}/podman/podman.sock"),
     ]
@@ -357,6 +359,7 @@ def _kvm() -> str | None:
         command.run([sys.executable, "-I", "-S", str(probe)], what="KVM does not work", fix="", timeout_s=_PROBE_S)
     except EmuError as wrong:
         return f"/dev/kvm exists, but does not work: {wrong.why.rpartition(': ')[2]}"
-    if accelerator.remembered(image.cache_directory() / accelerator.MEMORY) == "tcg":
-        return "/dev/kvm exists, but a guest did not get through its boot with it"
+    with suppress(EmuError):  # the cache is not ours
+        if accelerator.remembered(image.cache_directory() / accelerator.MEMORY) == "tcg":
+            return "/dev/kvm exists, but a guest did not get through its boot with it"
     return None

@@ -42,6 +42,8 @@ def run(
         )
     except FileNotFoundError as absent:
         raise EmuError(what, f"there is no program {argv[0]!r} on PATH", fix) from absent
+    except OSError as error:
+        raise EmuError(what, f"{argv[0]!r} cannot be started: {error.strerror or error}", fix) from error
     except subprocess.TimeoutExpired as late:
         raise EmuError(what, f"{_shown(argv)} did not finish within {timeout_s} s", fix) from late
     if done.returncode != 0:

@@ -46,9 +46,28 @@ def schema_file() -> Path:
 
 
 def cache_dir() -> Path:
-    """Where emu keeps things between runs: `$XDG_CACHE_HOME/emu`, else `~/.cache/emu`. Not made here."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "emu"
+    """Where emu keeps things between runs: `$XDG_CACHE_HOME/emu`, else `~/.cache/emu`. Not made here. A relative
+    XDG_CACHE_HOME is ignored, as its specification has it. EmuError where there is neither.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if named.is_absolute():
+        return named / "emu"
+    home = home_dir()
+    if home is None:
+        raise EmuError(
+            "there is no place for the cache",
+            f"HOME is not set, and uid {os.geteuid()} has no home directory in the list of users",
+            "set HOME, or set XDG_CACHE_HOME to a directory of this user's own",
+        )
+    return home / ".cache" / "emu"
+
+
+def home_dir() -> Path | None:
+    """The user's home directory; None for one without."""
+    try:
+        return Path.home().absolute()
+    except (RuntimeError, FileNotFoundError):  # FileNotFoundError: it is relative, and so is to nothing
+        return None
 
 
 def own_cache_dir() -> Path:

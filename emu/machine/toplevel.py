@@ -37,6 +37,8 @@ def run(command: Callable[[], object]) -> int:
     """
     output.hold_descriptors()
     output.accept_any_text()
+    if not os.environ.get("PATH"):  # programs that emu starts start others, and look nowhere without it
+        os.environ["PATH"] = os.defpath
     status = _status(command)
     failed = output.flush()
     if failed is None:

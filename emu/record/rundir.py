@@ -25,6 +25,10 @@ FORMAT = 1
 """Of a run directory. Counts up when its files come to mean something else; what is only added does not count."""
 
 
+class AlreadyRecorded(EmuError):  # noqa: N818  it is not an error of the machine
+    """A folder is there already under a run directory's name."""
+
+
 @dataclass(frozen=True)
 class RunDir:
     """`runs/<utc time>-<name>/`, or what `--out` named. No I/O in the constructor."""
@@ -163,7 +167,7 @@ class RunDir:
                     "it is not a folder; each run needs a new one",
                     "name another folder with --out",
                 ) from there
-            raise EmuError(
+            raise AlreadyRecorded(
                 f"cannot record into {self.path}",
                 "it already exists, and emu never overwrites a recorded run",
                 "name another folder with --out, or remove this one",

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from emu.errors import EmuError
-from emu.machine.paths import cache_dir
+from emu.machine.paths import own_cache_dir
 from emu.machine.unfinished import unfinished
 from emu.policy.image_names import familiar
 
@@ -75,7 +75,7 @@ def keep(archive: Path, names: dict[str, str]) -> None:
 def kept() -> list[tuple[str, int]]:
     """The images that are kept, by name, with the sizes of their archives; without such as cannot be read."""
     found: dict[str, int] = {}
-    for archive in cache_dir().glob("loaded/*.tar"):
+    for archive in own_cache_dir().glob("loaded/*.tar"):
         with contextlib.suppress(EmuError, OSError):
             size = archive.stat().st_size
             found |= {name: size for name in names_in(archive) if _place(name) == archive}
@@ -104,4 +104,4 @@ def provide(engine: DockerImages, images: Iterable[str], progress: Progress) -> 
 
 def _place(name: str) -> Path:
     digest = hashlib.sha256(familiar(name).encode()).hexdigest()
-    return cache_dir() / "loaded" / f"{digest[:24]}.tar"
+    return own_cache_dir() / "loaded" / f"{digest[:24]}.tar"

@@ -32,7 +32,7 @@ class DockerClient:
         try:
             self._client = docker.from_env(timeout=_API_TIMEOUT_S)
             info = self._api.info()
-        except (docker.errors.DockerException, RequestException) as error:
+        except (docker.errors.DockerException, RequestException, ValueError) as error:  # ValueError: of DOCKER_HOST
             raise EmuError(
                 "cannot reach a Docker engine",
                 str(error),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import pwd
 import shutil
 import sys
 import tarfile
@@ -83,24 +84,39 @@ def _make_rootfs(suite: str, target: Path) -> None:
         )
         if path.exists() and path.read_text(errors="replace").strip()
     ]
-    command.run(
-        [
-            "mmdebstrap",
-            "--quiet",
-            "--variant=extract",
-            f"--include={','.join(_DEBIAN_PACKAGES)}",
-            f"--extract-hook=rm -rf {clean}",
-            '--extract-hook=for d in "$1"/usr/lib/python3.*; do '
-            'chroot "$1" /usr/bin/python3 -m compileall -q "${d#"$1"}"; done',
-            suite,
-            str(target),
-            *sources,
-        ],
-        what="cannot make the base image's root file system",
-        fix="install mmdebstrap (apt-get install mmdebstrap) and see that apt-get update works on this machine",
-        timeout_s=_MINUTES_S,
-        env={**os.environ, "TMPDIR": str(target.parent)},
-    )
+    words = [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=extract",
+        f"--include={','.join(_DEBIAN_PACKAGES)}",
+        f"--extract-hook=rm -rf {clean}",
+        '--extract-hook=for d in "$1"/usr/lib/python3.*; do '
+        'chroot "$1" /usr/bin/python3 -m compileall -q "${d#"$1"}"; done',
+        suite,
+        str(target),
+        *sources,
+    ]
+    what = "cannot make the base image's root file system"
+    fix = "install mmdebstrap (apt-get install mmdebstrap) and see that apt-get update works on this machine"
+    try:
+        command.run(words, what=what, fix=fix, timeout_s=_MINUTES_S, env={**os.environ, "TMPDIR": str(target.parent)})
+    except EmuError as error:
+        if "chroot mode" not in error.why:
+            raise
+        raise EmuError(
+            what,
+            f"mmdebstrap can unpack one only as root, or as a user with a range of user ids of its own, and uid "
+            f"{os.geteuid()} has none",
+            f"give it one (sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {_user()}; package "
+            "uidmap), or run it as root",
+        ) from error
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return "USER"
 
 
 def _fetch_packages(python_version: str, target: Path) -> None:

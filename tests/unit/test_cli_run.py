@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,48 @@ def test_a_run_directory_that_cannot_be_made_is_found_before_anything_is_downloa
         assert left.value.code == 2
         assert made == tried
         assert not out.exists()
+
+
+def test_runs_that_begin_in_the_same_second_have_a_directory_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make run-scenario` twice at once, or a clock that is set back: neither is refused."""
+    places: list[str] = []
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Stopped:
+            return cls(2026, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    def recorded(run: runs.Run, *_: object) -> int:
+        places.append(run.directory.name)
+        shutil.copytree(fake_runs.oom(tmp_path / f"fake{len(places)}").path, run.directory, dirs_exist_ok=True)
+        return 0
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli_run, "datetime", Stopped)
+    monkeypatch.setattr(runs, "record", recorded)
+    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    for _ in range(3):
+        CliRunner().invoke(main, ["run", "app-oom"])
+    assert places == [f"20260102T030405Z-app-oom{rest}" for rest in ("", "-2", "-3")]
+
+
+def test_a_record_that_was_removed_meanwhile_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`rm -r runs` beside a run: it was played to its end, and there is nothing to report."""
+
+    def removed(run: runs.Run, *_: object) -> int:
+        shutil.rmtree(run.directory)
+        return 0
+
+    monkeypatch.setattr(runs, "record", removed)
+    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    with pytest.raises(SystemExit) as left:
+        main(["run", "app-oom", "--out", str(tmp_path / "run")])
+    assert left.value.code == 2
+    assert "was removed or renamed" in capsys.readouterr().err
 
 
 def test_what_cannot_be_written_is_reported_anyway(

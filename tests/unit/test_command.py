@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from emu.errors import EmuError
@@ -17,6 +19,14 @@ def test_a_long_command_does_not_hide_what_it_said() -> None:
     assert caught.value.why.startswith("'sh -c echo no space")
     assert caught.value.why.endswith("… ended with status 3: no space")
     assert len(caught.value.why) < 120
+
+
+def test_a_program_that_cannot_be_started_is_one_error(tmp_path: Path) -> None:
+    """It is there, and may not be executed, or is no program."""
+    (tmp_path / "program").touch(mode=0o644)
+    with pytest.raises(EmuError, match="cannot do it") as caught:
+        command.run([str(tmp_path / "program")], what="cannot do it", fix="f")
+    assert caught.value.why.endswith("cannot be started: Permission denied")
 
 
 def test_variables_that_the_kernel_does_not_take_are_an_error_with_a_way_out() -> None:

@@ -13,7 +13,9 @@ from click.testing import CliRunner
 
 from emu.cli.sandbox import doctor
 from emu.doctor import facts as host
+from emu.errors import EmuError
 from emu.run.machine import not_applied
+from emu.runtime.docker_client import DockerClient
 from emu.sandbox.uml import parts
 from emu.spec.node import SandboxSpec
 
@@ -74,6 +76,15 @@ def test_no_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No socket is said in plain words."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     assert host._docker() == (None, "there is no Docker socket", "no socket")
+
+
+@pytest.mark.parametrize("address", ["tcp://[::1", "nonsense://x", "unix:///etc/passwd", "tcp://x:99999999"])
+def test_an_address_of_docker_that_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor says so, and a run has one error."""
+    monkeypatch.setenv("DOCKER_HOST", address)
+    assert host._docker()[1] is not None
+    with pytest.raises(EmuError, match="cannot reach a Docker engine"):
+        DockerClient().connect()
 
 
 def test_what_shows_that_there_is_an_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

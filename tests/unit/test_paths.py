@@ -27,6 +27,36 @@ def test_it_is_made_for_its_owner_alone(cache: Path) -> None:
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_relative_name_of_the_cache_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each folder in which emu is called would have a cache of its own; a relative home is where it leads to."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    for home in (str(tmp_path / "home"), "home"):
+        monkeypatch.setenv("HOME", home)
+        assert paths.cache_dir() == tmp_path / "home/.cache/emu"
+
+
+@pytest.mark.parametrize("words", [["clean"], ["images"], ["run", "app-oom"], ["sandbox", "kernel"], ["doctor"]])
+def test_a_user_without_a_home_gets_one_error(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """HOME is not set and the list of users does not know the user, as in a container with a uid of its own."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv(paths.IN_SANDBOX, raising=False)
+    monkeypatch.setattr(Path, "home", classmethod(_no_home))
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    said = capsys.readouterr().err
+    assert "unexpected" not in said
+    assert left.value.code == 2 or words == ["doctor"]
+    assert "set XDG_CACHE_HOME" in said or words == ["doctor"]
+
+
+def _no_home(_cls: type[Path]) -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
 def test_one_that_others_may_write_is_refused(cache: Path, mode: int) -> None:
     """By every command that would trust what lies in it; the error says how to go on."""

@@ -112,6 +112,14 @@ def test_a_variable_may_be_called_anything_and_its_value_is_no_argument(name: st
     assert "only here" not in " ".join(words)
 
 
+def test_a_program_may_have_an_equals_sign_in_its_path(tmp_path: Path) -> None:
+    """env(1) would set a variable of that name, and run the first argument."""
+    program = tmp_path / "a=b"
+    program.symlink_to("/usr/bin/printenv")
+    words, carried = launch.program([str(program), "NAME"], {"NAME": "x=y"})
+    assert subprocess.run(words, env=carried, capture_output=True, text=True, check=True).stdout == "x=y\n"
+
+
 def test_folders_are_mounted_to_read_only_unless_they_are_to_be_written() -> None:
     """Source, target and mode of each, before the container's own words."""
     binds = [Bind(Path("/a"), "/data", writable=True), Bind(Path("/b"), "/run")]

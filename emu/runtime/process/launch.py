@@ -113,7 +113,8 @@ def program(command: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], 
     """
     carried = {f"EMU_{number}": value for number, value in enumerate(env.values())}
     given = [f"'{_quoted(name)}'=${{{own}}}" for name, own in zip(env, carried, strict=True)]
-    return ["/usr/bin/env", "-S", " ".join(["-i --", *given]), *command], {**CHAIN_ENVIRONMENT, **carried}
+    becomes = [] if "=" not in command[0] else ["/usr/bin/nice", "-n", "0"]  # env(1) would take it for a variable
+    return ["/usr/bin/env", "-S", " ".join(["-i --", *given]), *becomes, *command], {**CHAIN_ENVIRONMENT, **carried}
 
 
 def _quoted(name: str) -> str:

@@ -94,7 +94,7 @@ class Distribution:
 
 def cache_directory() -> Path:
     """All that is kept of the systemd guest between runs; may not exist yet."""
-    return paths.cache_dir() / "systemd-guest"
+    return paths.own_cache_dir() / "systemd-guest"
 
 
 def missing_programs(find: Callable[[str], object | None] = which) -> dict[str, str]:
