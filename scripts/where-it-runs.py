@@ -45,11 +45,9 @@ def main(argv: list[str]) -> int:
         if place == "host":
             say("on this host")
             return subprocess.call(argv)
-        cache = (
-            own_cache_dir()
-        )  # the images are in it, and $XDG_CACHE_HOME may be where a guest has its own files (/tmp)
+        # The images are in the cache, and $XDG_CACHE_HOME may be where a guest has its own files (/tmp).
         env = {**os.environ, "EMU_TEST_DOCKER": "yes" if with_docker else "none"}
-        return guest.run(argv, say=say, shares=[cache], docker=with_docker, env=env)
+        return guest.run(guest.Guest(say=say, shares=[own_cache_dir()], docker=with_docker), argv, env=env)
     except EmuError as wrong:
         say(f"{argv[0]}: {wrong}")
         return wrong.exit_status

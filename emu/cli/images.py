@@ -154,7 +154,7 @@ def _give_sandbox(archive: Path, names: dict[str, str]) -> None:
     _say("keeping the image in the cache, for the sandbox")
     archives.keep(archive, names)
     argv = [sys.executable, "-m", "emu", "images", "provide", *names]
-    status = guest.run(argv, say=_say, shares=[own_cache_dir()])
+    status = guest.run(guest.Guest(say=_say, shares=[own_cache_dir()]), argv)
     if status != 0:  # it has said why
         archives.forget(names)
         sys.exit(status)
@@ -197,7 +197,7 @@ def _in_sandbox(*words: str) -> None:
     from emu.sandbox.uml import guest
 
     argv = [sys.executable, "-m", "emu", "images", "--on", "host", *words]
-    sys.exit(guest.run(argv, say=_say, shares=[own_cache_dir()]))
+    sys.exit(guest.run(guest.Guest(say=_say, shares=[own_cache_dir()]), argv))
 
 
 def _say(text: str) -> None:

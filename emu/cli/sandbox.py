@@ -107,9 +107,9 @@ def _say(quiet: bool) -> Callable[[str], None]:
     return (lambda _text: None) if quiet else (lambda text: output.echo(f"emu sandbox: {text}", err=True))
 
 
-def _run(argv: list[str], *, quiet: bool, **options: Any) -> None:
+def _run(argv: list[str], *, quiet: bool, interactive: bool = False, **options: Any) -> None:
     try:
-        status = guest.run(argv, say=_say(quiet), **options)
+        status = guest.run(guest.Guest(say=_say(quiet), **options), argv, interactive=interactive)
     except KeyboardInterrupt:  # while booting; later on the command gets the signal
         status = EXIT_INTERRUPTED
     except SandboxError as wrong:

@@ -146,15 +146,15 @@ def _memory(workload: Workload, name: str) -> MemoryNow:
         except CgroupError:  # it is gone
             stat = MemoryStat({})
     return MemoryNow(
-        name,
-        "ready" if state.ready else state.phase,
-        stat.anon or 0,
-        stat.page_cache or 0,
-        stat.shmem or 0,
-        stat.sock or 0,
-        stat.kernel or 0,
-        swap,
-        current,
-        workload.template.container(name).resources.limits.memory,
-        kills,
+        container=name,
+        status="ready" if state.ready else state.phase,
+        anon=stat.anon or 0,
+        page_cache=stat.page_cache or 0,
+        shmem=stat.shmem or 0,
+        sock=stat.sock or 0,
+        kernel=stat.kernel or 0,
+        swap=swap,
+        current=current,
+        memory_max=workload.template.container(name).resources.limits.memory,
+        oom_kills=kills,
     )

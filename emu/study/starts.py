@@ -99,28 +99,28 @@ def _start(study: Study, event: StartMeasured, resumes: list[ContainerResumed]) 
     pages = rose.get("swap_in_pages")
     origin = study.origin
     return Start(
-        event.trial,
-        event.wanted,
-        event.temperature,
-        event.attempt,
-        event.arrived - origin,
-        None if event.first_byte is None else event.first_byte - origin,
-        event.t - origin,
-        event.status,
-        event.error,
-        tuple(
+        trial=event.trial,
+        wanted=event.wanted,
+        temperature=event.temperature,
+        attempt=event.attempt,
+        arrived_s=event.arrived - origin,
+        first_byte_s=None if event.first_byte is None else event.first_byte - origin,
+        done_s=event.t - origin,
+        status=event.status,
+        error=event.error,
+        stages=tuple(
             policy.Stage(stage.name, stage.begin - origin, stage.end - origin)
             for stage in policy.stages(event.arrived, _stamps(study, event, resumes))
         ),
-        rose.get("pgfault"),
-        rose.get("pgmajfault"),
-        None if pages is None else pages * study.machine.page_bytes,
-        rose.get("io_read_bytes"),
-        event.held_bytes,
-        event.held_swap_bytes,
-        event.image_cached_bytes,
-        event.image_bytes,
-        event.image_cached_after_bytes,
+        faults=rose.get("pgfault"),
+        major_faults=rose.get("pgmajfault"),
+        swap_in_bytes=None if pages is None else pages * study.machine.page_bytes,
+        io_read_bytes=rose.get("io_read_bytes"),
+        held_bytes=event.held_bytes,
+        held_swap_bytes=event.held_swap_bytes,
+        image_cached_bytes=event.image_cached_bytes,
+        image_bytes=event.image_bytes,
+        image_cached_after_bytes=event.image_cached_after_bytes,
     )
 
 

@@ -276,37 +276,8 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def run(
-    argv: Sequence[str],
-    *,
-    memory_bytes: int = MEMORY_BYTES,
-    swap_bytes: int = SWAP_BYTES,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    shares: Sequence[Path] = (),
-    console_log: Path | None = None,
-    say: Callable[[str], None] = lambda _text: None,
-    boot_deadline_s: float = BOOT_DEADLINE_S,
-    interactive: bool = False,
-    docker: bool = True,
-    quiet_s: float | None = None,
-    stdin: int | None = 0,
-    shown: Sequence[Path] = (),
-    kernel: str = kernels.AUTO,
+    guest: Guest, argv: Sequence[str], *, env: Mapping[str, str] | None = None, interactive: bool = False
 ) -> int:
     """Boot a guest, run one command in it with this process's streams, power off; return its exit status."""
-    shares = [*shares, *([cwd] if cwd is not None else [])]
-    with (
-        terminal.interrupting_signals(),
-        Guest(
-            memory_bytes,
-            swap_bytes,
-            shares,
-            console_log,
-            say,
-            boot_deadline_s,
-            docker=docker,
-            shown=shown,
-            kernel=kernel,
-        ) as guest,
-    ):
-        return guest.run(argv, cwd=cwd, env=env, stdin=stdin, interactive=interactive, quiet_s=quiet_s)
+    with terminal.interrupting_signals(), guest:
+        return guest.run(argv, env=env, interactive=interactive)
