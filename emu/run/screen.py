@@ -39,7 +39,7 @@ class MemoryNow:
     kernel: int
     swap: int
     current: int
-    limit: int | None
+    memory_max: int | None
     oom_kills: int
 
 
@@ -150,7 +150,7 @@ def _line(moment: Now) -> str:
         _requests(moment),
     ]
     for memory in moment.memory:
-        limit = f" of {format_bytes(memory.limit)}" if memory.limit is not None else ""
+        limit = f" of {format_bytes(memory.memory_max)}" if memory.memory_max is not None else ""
         kills = f", {memory.oom_kills} OOM-killed" if memory.oom_kills else ""
         parts.append(f"{memory.container} {format_bytes(memory.current)}{limit}{kills}")
     return "; ".join(parts)
@@ -203,14 +203,14 @@ def _table(moment: Now) -> RenderableType:
             row.status,
             _bar(row),
             *(format_bytes(size) for size in (row.anon, row.page_cache, row.shmem, row.sock, row.kernel, row.swap)),
-            format_bytes(row.limit) if row.limit is not None else "none",
+            format_bytes(row.memory_max) if row.memory_max is not None else "none",
             Text(str(row.oom_kills), "bold red" if row.oom_kills else "dim"),
         )
     return Group(pod, Text(""), memory)
 
 
 def _bar(row: MemoryNow) -> Text:
-    whole = row.limit or max(row.current, 1)
+    whole = row.memory_max or max(row.current, 1)
     text = Text()
     used = 0
     for size, style in (

@@ -183,7 +183,7 @@ def _limit(logged: LoggedKill | None, level: str, instance: Instance, whose: Tim
         return None
     if logged and logged.limit_bytes is not None:
         return logged.limit_bytes
-    return _before(whose, "limit", t) or (instance.memory_max if level == "container" else None)
+    return _before(whose, "memory_max", t) or (instance.memory_max if level == "container" else None)
 
 
 def _swap_limit(
@@ -193,7 +193,7 @@ def _swap_limit(
         return None
     if logged and logged.swap_limit_bytes is not None:
         return logged.swap_limit_bytes
-    read = _before(whose, "swap_limit", t)
+    read = _before(whose, "swap_max", t)
     return instance.swap_max if read is None and level == "container" else read
 
 

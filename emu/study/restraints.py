@@ -142,7 +142,7 @@ def _memory_high(study: Study, name: str, lines: list[Timeline]) -> HeldBack | N
     times = Window(study).events(keys)["high"] if keys else None
     if not times:
         return None
-    bounds = [value for line in lines for value in line.high if value is not None]
+    bounds = [value for line in lines for value in line.memory_high if value is not None]
     bounds += [entry.memory_high for entry in study.instances_of(name) if entry.memory_high is not None]
     if not bounds:
         return None
@@ -157,7 +157,7 @@ def _high_from(study: Study, name: str) -> str:
 
 
 def _swap_max(study: Study, lines: list[Timeline]) -> HeldBack | None:
-    limits = [value for line in lines for value in line.swap_limit if value is not None]
+    limits = [value for line in lines for value in line.swap_max if value is not None]
     if not limits or not limits[-1]:
         return None
     limit = limits[-1]

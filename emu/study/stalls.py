@@ -152,7 +152,7 @@ def _why(line: Timeline, page_bytes: int, begin: float, end: float) -> Why | Non
     """What kept it busy in a second; None where nothing did."""
     within = slice(bisect_left(line.t, begin), bisect_left(line.t, end))
     most = max((value for value in line.memory_current[within] if value is not None), default=0)
-    limit, high = _bound(line, line.limit, begin, end), _bound(line, line.high, begin, end)
+    limit, high = _bound(line, line.memory_max, begin, end), _bound(line, line.memory_high, begin, end)
     counted = line.events_all.get("high") or line.events.get("high") or []
     if high is not None and most > high + OVER_BYTES and _rise(line.t, counted, begin, end) > 0:
         return "memory.high"
@@ -178,7 +178,7 @@ def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Wh
     end = min(end, line.t[-1])
     why = max(dict.fromkeys(whys), key=whys.count)
     kills = [kill for kill in study.kills if kill.owner == line.owner]
-    bounds = [_bound(line, column, begin, end) for column in (line.limit, line.high)]
+    bounds = [_bound(line, column, begin, end) for column in (line.memory_max, line.memory_high)]
     known = [value for value in bounds if value is not None]
     met, curve = _met(study, line.owner, begin, end), study.in_flight_to(line.owner.pod)
     counted = line.events_all.get("high") or line.events.get("high") or []

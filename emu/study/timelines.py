@@ -76,7 +76,7 @@ _COUNTERS = frozenset(
     )
 )
 _COUNTER_PARTS = ("all.", "local.", "swap.", "io.")
-_LIMITS = frozenset(("limit", "high", "swap_limit", "swap_high", "low", "min"))
+_LIMITS = frozenset(("memory_max", "memory_high", "memory_low", "memory_min", "swap_max", "swap_high"))
 """Of the newest cgroup: none where it has no limit, as in one that is gone."""
 _STAYS = frozenset(("io",))
 """No figure: io.stat could be read."""
@@ -319,11 +319,11 @@ def _listeners(text: bytes, row: Row) -> None:
 _READERS: dict[str, Callable[[bytes, Row], None]] = {
     "memory.current": _number("memory_current"),
     "memory.peak": _number("memory_peak"),
-    "memory.max": _limit("limit"),
-    "memory.high": _limit("high"),
-    "memory.low": _limit("low"),
-    "memory.min": _limit("min"),
-    "memory.swap.max": _limit("swap_limit"),
+    "memory.max": _limit("memory_max"),
+    "memory.high": _limit("memory_high"),
+    "memory.low": _limit("memory_low"),
+    "memory.min": _limit("memory_min"),
+    "memory.swap.max": _limit("swap_max"),
     "memory.swap.high": _limit("swap_high"),
     "memory.swap.events": _events("swap."),
     "memory.swap.current": _number("swap"),

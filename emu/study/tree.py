@@ -88,7 +88,7 @@ class Charge:
     """memory.max and the like, those that are set."""
 
 
-LIMITS = {"memory.max": "limit", "memory.high": "high", "memory.low": "low", "memory.min": "min"}
+LIMITS = {f"memory.{kind}": f"memory_{kind}" for kind in ("max", "high", "low", "min")}
 """Control files that limit or protect, with the column of each."""
 PROTECTION = ("memory.low", "memory.min")
 """Those that keep reclaim away; 0 keeps nothing."""
@@ -223,7 +223,7 @@ def _sampled(stay: Stay | None, t: float) -> Charge | None:
     parts = {part: _value(getattr(line, part), row) for part in PARTS}
     limits = {file: _value(getattr(line, column), row) for file, column in LIMITS.items()}
     limits = {file: None if value == 0 and file in PROTECTION else value for file, value in limits.items()}
-    if not any(value is not None for value in line.limit) and stay.instance is not None:
+    if not any(value is not None for value in line.memory_max) and stay.instance is not None:
         limits["memory.max"] = stay.instance.memory_max  # its memory.max was never read
     return Charge(_value(line.memory_current, row), _known(parts), _known(limits))
 

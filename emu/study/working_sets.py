@@ -69,7 +69,7 @@ def moment(study: Study, until_s: float, phase: str = "") -> Moment:
     lines = [*study.timelines.values(), *([study.node] if study.node else [])]
     time_s = max((line.t[at] for line in lines if (at := _at(line, until_s)) is not None), default=None)
     node = study.node
-    limit = None if node is None else _value(node, "limit", time_s)
+    limit = None if node is None else _value(node, "memory_max", time_s)
     return Moment(
         phase=phase,
         time_s=time_s,

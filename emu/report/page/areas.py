@@ -128,7 +128,7 @@ class Limit:
 
 def limits_of(instances: list[Instance], lines: list[Timeline]) -> list[Limit]:
     """memory.max as it was read, or else as the container was made; memory.high as it was made."""
-    maxima = [pair for line in lines for pair in zip(line.t, line.limit, strict=False)]
+    maxima = [pair for line in lines for pair in zip(line.t, line.memory_max, strict=False)]
     if not any(value is not None for _, value in maxima):
         maxima = [(entry.created_s or 0.0, entry.memory_max) for entry in instances]
     high = [(entry.created_s or 0.0, entry.memory_high) for entry in instances]

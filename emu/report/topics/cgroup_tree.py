@@ -91,7 +91,7 @@ def _top(every: Sequence[Stay]) -> int:
         for current, swap in zip_longest(stay.line.memory_current, stay.line.swap)
     ]
     peak = max(peaks, default=0)
-    limits = [value for stay in every for value in stay.line.limit if value is not None and value <= _FAR * peak]
+    limits = [value for stay in every for value in stay.line.memory_max if value is not None and value <= _FAR * peak]
     most = max([peak, *limits, 1])
     step = 1 << max(0, math.ceil(math.log2(most)) - 3)
     return math.ceil(most / step) * step
@@ -185,7 +185,7 @@ def _script_stay(study: Study, place: Place, stay: Stay) -> dict[str, Any]:
     until = None if math.isinf(stay.until_s) else stay.until_s
     made = None if stay.instance is None else stay.instance.memory_max
     limits = {file: _steps(stay, file) for file in LIMITS}
-    if not any(value is not None for value in stay.line.limit) and made is not None:
+    if not any(value is not None for value in stay.line.memory_max) and made is not None:
         limits["memory.max"] = [[stay.line.t[0], made]]
     return {
         "b": stay.line.t[0],

@@ -28,7 +28,7 @@ def figures(study: Study) -> Figures:
     window, page = Window(study), study.machine.page_bytes
     return {
         "node": {
-            "memory_limit_bytes": last(line.limit),
+            "memory_limit_bytes": last(line.memory_max),
             **{name: window.peak([line], column) for name, column in PEAKS.items()},
             "memory_peak_bytes": line.memory_peak,
             "memory_held_gib_seconds": window.held([line], "memory_current"),

@@ -80,7 +80,7 @@ def _pass(study: Study, phase: PhaseSpan) -> Pass | None:
         phase=phase.name,
         file=phase.reads or "",
         files_of=phase.files_of,
-        limit_bytes=last(line.limit),
+        limit_bytes=last(line.memory_max),
         took_s=took_s,
         disk_read_bytes=io["io_read_bytes"] if read is None else read,
         refault_bytes=times(window.counted(lines, "refaults"), study.machine.page_bytes),

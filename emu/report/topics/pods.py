@@ -61,7 +61,7 @@ def _pod(study: Study) -> dict[str, Any]:
         "held_back": [asdict(one) for one in held_back(study, POD_LABEL)] if len(loads) < 2 else [],
         "startup_s": startup_s(study, list(study.containers)),
         "events": [of_pod(event) for event in study.pod_events],
-        "memory_limit_bytes": last(lines[-1].limit) if lines and len(loads) < 2 else None,
+        "memory_limit_bytes": last(lines[-1].memory_max) if lines and len(loads) < 2 else None,
         **figures,
         "memory_peak_bytes": max((line.memory_peak for line in lines if line.memory_peak is not None), default=None),
         **end_figures(study, lines, last_alive(study, None)),

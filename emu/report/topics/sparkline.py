@@ -23,7 +23,7 @@ def sparkline(study: Study, lines: Iterable[Timeline], kills: Iterable[OomVerdic
     cells: list[int | None] = [None] * SPARKS
     top = 1
     for line in lines:
-        limits = [value for value in line.limit if value is not None]
+        limits = [value for value in line.memory_max if value is not None]
         top = max([top, *limits[-1:]] if limits else [top, *(value or 0 for value in line.memory_current)])
         for t, value in zip(line.t, line.memory_current, strict=True):
             if value is not None:

@@ -275,9 +275,7 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def run(
-    guest: Guest, argv: Sequence[str], *, env: Mapping[str, str] | None = None, interactive: bool = False
-) -> int:
+def run(guest: Guest, argv: Sequence[str], *, env: Mapping[str, str] | None = None, interactive: bool = False) -> int:
     """Boot a guest, run one command in it with this process's streams, power off; return its exit status."""
     with terminal.interrupting_signals(), guest:
         return guest.run(argv, env=env, interactive=interactive)

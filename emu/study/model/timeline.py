@@ -25,15 +25,15 @@ class Timeline:
     owner: Owner
     t: list[float] = field(default_factory=list)
     memory_current: Column = field(default_factory=list)
-    limit: Column = field(default_factory=list)
-    """memory.max; None also where there is no limit."""
-    high: Column = field(default_factory=list)
-    """memory.high; None also where there is none."""
-    low: Column = field(default_factory=list)
-    """memory.low: what reclaim spares as long as there is other memory. None also where it was not read."""
-    min: Column = field(default_factory=list)
-    """memory.min: what reclaim never takes; likewise."""
-    swap_limit: Column = field(default_factory=list)
+    memory_max: Column = field(default_factory=list)
+    """None also where there is no limit."""
+    memory_high: Column = field(default_factory=list)
+    """None also where there is none."""
+    memory_low: Column = field(default_factory=list)
+    """What reclaim spares as long as there is other memory. None also where it was not read."""
+    memory_min: Column = field(default_factory=list)
+    """What reclaim never takes; likewise."""
+    swap_max: Column = field(default_factory=list)
     """memory.swap.max; None also where there is no limit."""
     swap_high: Column = field(default_factory=list)
     anon: Column = field(default_factory=list)

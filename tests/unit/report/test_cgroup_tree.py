@@ -266,7 +266,7 @@ def test_a_run_without_samples_has_no_tree(tmp_path: Path) -> None:
 def unread_limit(study: Study) -> Study:
     """As a recorder that never read memory.max."""
     for line in study.timelines.values():
-        line.limit = []
+        line.memory_max = []
     return study
 
 

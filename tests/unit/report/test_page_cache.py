@@ -23,7 +23,8 @@ FILE = 256 * MIB
 def _line(owner: Owner, limit: int, reads: list[int], refaults: list[int], charged: list[int]) -> Timeline:
     """A cgroup sampled at each half second; counters in bytes, refaults in pages."""
     return Timeline(
-        owner, t=[0.0, 0.5, 1.0, 1.5, 2.0, 2.5], limit=[limit] * 6, page_cache=list(charged), refaults=list(refaults),
+        owner, t=[0.0, 0.5, 1.0, 1.5, 2.0, 2.5], memory_max=[limit] * 6, page_cache=list(charged),
+        refaults=list(refaults),
         io={"98:0": IoColumns(list(reads), [0] * 6)}, has_io=True,
     )  # fmt: skip
 
@@ -78,7 +79,7 @@ def test_a_read_is_a_row(tmp_path: Path) -> None:
 def test_no_knee_where_the_limit_decides_nothing() -> None:
     """A larger limit read again and a smaller one did not: then no limit is named."""
     study = _curve()
-    study.timelines[Owner("small", "app", 0)].limit = [512 * MIB] * 6
+    study.timelines[Owner("small", "app", 0)].memory_max = [512 * MIB] * 6
     figures = PAGE_CACHE.figures(study)["page_cache"]
     assert (figures["read_again_up_to_bytes"], figures["kept_from_bytes"]) == (None, None)
     assert PAGE_CACHE.headline(study, {}) == []
@@ -92,7 +93,7 @@ def test_limits_on_one_side_of_the_knee_are_said_to_be() -> None:
     assert PAGE_CACHE.headline(named(study), {}) == [
         "a second read of model came from memory under each limit, 256 MiB the smallest (250 ms)"
     ]
-    small.limit = list(large.limit)
+    small.memory_max = list(large.memory_max)
     assert PAGE_CACHE.headline(named(study), {}) == []
     study = _curve()
     small, large = (study.timelines[Owner(pod, "app", 0)] for pod in ("small", "large"))

@@ -31,7 +31,7 @@ def _line(owner: Owner, anon: int, active: int, inactive: int, limit: int | None
     return Timeline(
         owner,
         t=[0.0, 1.0, 2.0],
-        limit=[end] * 3,
+        memory_max=[end] * 3,
         memory_current=[whole] * 3,
         anon=[anon * MIB] * 3,
         active_file=[0, active * MIB, active * MIB],
