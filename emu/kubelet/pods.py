@@ -1,9 +1,10 @@
-"""The pods of a run: each has a name that no other has, and all are made under one cgroup."""
+"""The pods of a run: each has a name that no other has, and all are made under one cgroup, the node's `kubepods`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,20 +14,23 @@ from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
 from emu.policy.kubelet.derived import as_files, class_values, node_values, reaching, with_lowered
 from emu.policy.kubelet.memory import levels
+from emu.policy.kubelet.names import KUBEPODS, pod_name, qos_name
 from emu.policy.qos import QosClass, qos_class
 from emu.record.events import SCALE_DOWN, EventLog
 from emu.runtime.podcgroup import PodCgroup
 
 
 class Pods:
-    """A context manager: entering makes the cgroup that all pods are in; leaving removes the pods that are left, the
-    newest first, and then that cgroup.
+    """A context manager: entering makes the run's cgroup, and in it the one that all pods are in; leaving removes the
+    pods that are left, the newest first, and then these.
     """
 
-    def __init__(self, host: Host, cgroup: PodCgroup, log: EventLog) -> None:
+    def __init__(self, host: Host, run: PodCgroup, log: EventLog) -> None:
+        """`run`: the run's cgroup, which is to the kubelet what its --cgroup-root is."""
         self._host = host
         self._node = host.node
-        self._cgroup = cgroup
+        self._run = run
+        self._kubepods = run.child(KUBEPODS)
         self._log = log
         self._classes: dict[QosClass, PodCgroup] = {}
         self._controls: dict[QosClass, dict[str, str]] = {}
@@ -43,9 +47,10 @@ class Pods:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:  # undoing is noted before doing: an interrupt may come between the two
-            stack.callback(self._cgroup.remove)
-            self._cgroup.create()
-            self._cgroup.own(self._host.owner)
+            stack.callback(self._run.remove)
+            self._run.create()
+            self._run.own(self._host.owner)
+            self._kubepods.create()
             stack.callback(self._remove_all)
             self._stack = stack.pop_all()
         return self
@@ -54,6 +59,11 @@ class Pods:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    @property
+    def cgroup(self) -> Path:
+        """Of all pods: the node's `kubepods`."""
+        return self._kubepods.path
 
     @property
     def containers(self) -> list[str]:
@@ -66,7 +76,7 @@ class Pods:
             template,
             name,
             self._host,
-            self._class(qos_class(template.stored(self._node.version))).child(name),
+            self._class(qos_class(template.stored(self._node.version))).child(pod_name(name)),
             self._log.of_pod(name),
             volumes,
         )
@@ -92,9 +102,9 @@ class Pods:
     def _class(self, qos: QosClass) -> PodCgroup:
         """The cgroup that pods of a class are in; Guaranteed ones are in that of all pods."""
         if qos == "Guaranteed":
-            return self._cgroup
+            return self._kubepods
         if qos not in self._classes:
-            group = self._cgroup.child(qos)
+            group = self._kubepods.child(qos_name(qos))
             group.create()
             self._classes[qos] = group
         return self._classes[qos]
@@ -103,7 +113,7 @@ class Pods:
         """What the kubelet writes above the pods changes with each that comes, goes or is resized."""
         pods = [one.template.stored(self._node.version) for one in self._made]
         found = levels(pods, self._node.memory_qos, self._node.version)
-        self._cgroup.control(as_files(node_values(found, self._node)))
+        self._kubepods.control(as_files(node_values(found, self._node)))
         for qos, group in self._classes.items():
             below = [as_files(one.template.values(self._node)) for one in self._made if self._qos(one) == qos]
             wanted = as_files(reaching(class_values(qos, found, self._node), below))

@@ -34,7 +34,7 @@ from emu.record.frames import FrameWriter, is_packed, read_frames
 HOST = Owner("", "host", None)
 """The whole machine, or the sandbox's kernel."""
 NODE = Owner("", "node", None)
-"""The cgroup that all pods of a run are in, which stands for the node's `kubepods`."""
+"""The cgroup that all pods of a run are in, the node's `kubepods`."""
 _FLUSH_NS = 100_000_000
 """Samples of so long are packed and written together: that costs less CPU than each by itself."""
 _LONGEST_TEXT = 2**22

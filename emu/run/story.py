@@ -100,7 +100,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         disks = iolimits.find_disks(Path(facts.root_dir))
         host = Host(engine, run_id, _node_rules(spec), owner(), disks, zswap, log_driver())
         pods = stack.enter_context(Pods(host, cgroup, log))
-        _limit_io(spec, disks, cgroup.path, stack)
+        _limit_io(spec, disks, pods.cgroup, stack)
 
         def plan(name: str) -> Pod:
             of = spec.each_revision.get(name)
@@ -110,12 +110,12 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         with end.early(lambda: interrupts.asked):
             _prepare(spec, templates, volumes, engine, log, screen, interrupts)
             began = now()
-            log.append(_began(spec, run_id, facts, disks, began=began, cgroup=cgroup.path))
+            log.append(_began(spec, run_id, facts, disks, began=began, cgroup=pods.cgroup))
             end.begun = True
             _say_what_is_not_applied(spec, foreign, log, screen)
             recorder = stack.enter_context(RunRecorder(run, log, spec.recorder.interval))
             if spec.watches_node:
-                recorder.follow_node(cgroup.path)
+                recorder.follow_node(pods.cgroup)
             _announce(pods, recorder, freezer)
             keep = partial(_keep_going, recorder, freezer, interrupts, _Pulse(run))
             if spec.starts is not None and image is not None:
@@ -128,7 +128,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 stack.enter_context(starts).measure()
             else:
                 resizing = Resizing(_node_rules(spec), log, on_done=pods.update)
-                evictions = _evictions(spec, cgroup.path, log)
+                evictions = _evictions(spec, pods.cgroup, log)
                 node = stack.enter_context(Node(engine, log, run, run_id, evictions, resizing))
                 driving = Driving(spec, run, node, pods, log, screen, began=began, keep=keep, resizing=resizing)
                 planned = {

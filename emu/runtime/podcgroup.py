@@ -1,9 +1,9 @@
 """A run's cgroup and those of its pods in it, for both of Docker's cgroup drivers.
 
 cgroupfs: a path below the root, ours to make and limit. systemd: a slice; systemd owns it and may rewrite what it did
-not set itself, so limits go through systemd's properties. A run's cgroup stands for its node's `kubepods`; in it
-are those of the classes Burstable and BestEffort, pods in their class's (Guaranteed ones in the run's), and
-containers below that, as `<id>` or `docker-<id>.scope`.
+not set itself, so limits go through systemd's properties. A run's cgroup holds its node's `kubepods`; in that are
+those of the classes, pods in their class's (Guaranteed ones in `kubepods`), all with the names that a kubelet whose
+--cgroup-root is the run's gives them, and containers below that, as `<id>` or `docker-<id>.scope`.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def read_owner(path: Path) -> str | None:
 
 
 class PodCgroup(ABC):
-    """A run's cgroup, or one in those that `within` names, from the run's on: a class's, a pod's. No I/O in the
-    constructor.
+    """A run's cgroup, or one in those that `within` names, from the run's on: kubepods, a class's, a pod's. No I/O in
+    the constructor.
     """
 
     def __init__(self, mount: Mount, name: str, within: tuple[str, ...] = ()) -> None:
@@ -68,7 +68,7 @@ class PodCgroup(ABC):
         self._within = within
 
     def child(self, name: str) -> Self:
-        """The cgroup of a class of pods, or of a pod, in this one."""
+        """A cgroup in this one."""
         return type(self)(self._mount, name, (*self._within, self.name))
 
     @property
@@ -125,7 +125,7 @@ class CgroupfsPod(PodCgroup):
 
     @property
     def path(self) -> Path:
-        """`/sys/fs/cgroup/emu/<run>/<pod>`."""
+        """`/sys/fs/cgroup/emu/<run>/kubepods/pod<pod>`."""
         return self._mount.path / self.docker_parent.lstrip("/")
 
     @property
@@ -176,7 +176,7 @@ class SystemdPod(PodCgroup):
 
     @property
     def path(self) -> Path:
-        """`/sys/fs/cgroup/emu.slice/emu-<run>.slice/emu-<run>-<pod>.slice`."""
+        """`/sys/fs/cgroup/emu.slice/emu-<run>.slice/emu-<run>-kubepods.slice`."""
         levels = self._levels
         return self._mount.path.joinpath(*(f"{'-'.join(levels[:end])}.slice" for end in range(1, len(levels) + 1)))
 

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from emu.messages import SANDBOX
+from emu.policy.kubelet.names import qos_name
 from emu.policy.qos import QosClass
 from emu.record.events import Owner
 from emu.study.model.instances import Instance, container_of
@@ -124,7 +125,7 @@ def _class(study: Study, pod: str) -> QosClass | None:
         return None
     between = PurePosixPath(own).relative_to(root).parts[:-1]
     last = between[-1].removesuffix(".slice").rpartition("-")[2] if between else "Guaranteed"
-    return next((qos for qos in _CLASSES if qos == last), None)
+    return next((qos for qos in _CLASSES if qos_name(qos) == last.lower()), None)  # capitals: in older runs
 
 
 def _add_pod(rows: list[Place], study: Study, pods: tuple[str, ...], above: int | None) -> None:

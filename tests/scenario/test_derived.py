@@ -160,7 +160,7 @@ def test_pods_are_in_the_cgroup_of_their_class(tree: Tree) -> None:
     fixed, bursting, best = (tree.of(pod, "main").parent for pod in ("fixed", "bursting", "best"))
     node = fixed.parent
     assert (bursting.parent.parent, best.parent.parent) == (node, node)
-    assert "Burstable" in bursting.parent.name and "BestEffort" in best.parent.name
+    assert "burstable" in bursting.parent.name and "besteffort" in best.parent.name and "kubepods" in node.name
     names = ("memory.min", "memory.low", "memory.max", "cpu.weight", "cpu.max")
     assert tree.read(fixed, *names) == [str(64 * MIB), "0", str(64 * MIB), "20", "50000 100000"]
     assert tree.read(bursting, *names) == [str(8 * MIB), str(64 * MIB), "max", "32", "120000 100000"]

@@ -160,7 +160,7 @@ def test_they_die_in_the_order_that_explain_gives(emu_run: EmuRun) -> None:
     predicted = victims(spec, spec.node.rules(320 * MIB, 0))
     for run, summary in done.plays:
         lines = [line for line in run.kmsg.read_text().splitlines() if "oom-kill:constraint=" in line]
-        died = [next(one.pod for one in predicted if f"/{one.pod}/" in line.replace("_", "-")) for line in lines]
+        died = [next(one.pod for one in predicted if f"/pod{one.pod}/" in line.replace("_", "-")) for line in lines]
         assert list(dict.fromkeys(died)) == [one.pod for one in predicted[:-1]]
         known = {one["pod"]: one["oom_score_adj"] for one in summary["oom_kills"][0]["candidates"]}
         assert known == {one.pod: one.oom_score_adj for one in predicted}

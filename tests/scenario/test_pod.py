@@ -88,7 +88,7 @@ def test_the_pod_is_above_its_containers(pod: Callable[[str], Seen]) -> None:
 def test_the_node_is_above_the_pod(pod: Callable[[str], Seen]) -> None:
     """Above the pod is its class's cgroup, and above that the node's, which alone has the node's limit."""
     class_ = pod("app").cgroup.path.parent.parent
-    assert "Burstable" in class_.name
+    assert "burstable" in class_.name
     assert str(Cgroup(class_).memory.max) == "max"
     assert Cgroup(class_.parent).memory.max == 1024 * MIB
 

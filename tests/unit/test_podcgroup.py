@@ -8,6 +8,8 @@ import pytest
 
 from cgroups.mount import Mount
 from emu.errors import EmuError
+from emu.policy.kubelet.names import KUBEPODS, Driver, pod_cgroup, pod_name, qos_cgroup, qos_name
+from emu.policy.qos import QosClass
 from emu.runtime.podcgroup import existing_runs, run_cgroup
 
 MOUNT = Mount(Path("/sys/fs/cgroup"), frozenset({"memory"}), False)
@@ -38,6 +40,18 @@ def test_a_pod_that_is_there_is_found_by_its_own_path(tmp_path: Path, driver: st
     made = run_cgroup(driver, mount, "emu-queue-proxy-oom-a1b2c3")
     made.path.mkdir(parents=True)
     assert [run.path for run in existing_runs(driver, mount)] == [made.path]
+
+
+@pytest.mark.parametrize("driver", ["cgroupfs", "systemd"])
+@pytest.mark.parametrize("qos", ["Guaranteed", "Burstable", "BestEffort"])
+def test_cgroups_have_the_names_that_a_kubelet_gives_them(driver: Driver, qos: QosClass) -> None:
+    """Those of a kubelet whose --cgroup-root is the run's cgroup; the pod's name stands for its UID."""
+    run = run_cgroup(driver, MOUNT, "emu-x-1")
+    kubepods = run.child(KUBEPODS)
+    class_ = kubepods if qos == "Guaranteed" else kubepods.child(qos_name(qos))
+    root = "/emu/emu-x-1"
+    assert str(class_.path) == f"{MOUNT.path}{qos_cgroup(qos, driver, root)}"
+    assert str(class_.child(pod_name("web-1")).path) == f"{MOUNT.path}{pod_cgroup('web-1', qos, driver, root)}"
 
 
 def test_another_driver_is_refused() -> None:

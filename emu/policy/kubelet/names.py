@@ -19,11 +19,21 @@ def qos_cgroup(qos: QosClass, driver: Driver, root: str = "/") -> str:
 
 def pod_cgroup(uid: str, qos: QosClass, driver: Driver, root: str = "/") -> str:
     """A pod's cgroup."""
-    return _path([*_of_class(qos, root), f"pod{uid}"], driver)
+    return _path([*_of_class(qos, root), pod_name(uid)], driver)
+
+
+def qos_name(qos: QosClass) -> str:
+    """What a class's own cgroup is called."""
+    return qos.lower()
+
+
+def pod_name(uid: str) -> str:
+    """What a pod's own cgroup is called."""
+    return f"pod{uid}"
 
 
 def _of_class(qos: QosClass, root: str) -> list[str]:
-    own = [] if qos == "Guaranteed" else [qos.lower()]
+    own = [] if qos == "Guaranteed" else [qos_name(qos)]
     return [*(part for part in root.split("/") if part), KUBEPODS, *own]
 
 

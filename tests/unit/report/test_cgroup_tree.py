@@ -120,7 +120,7 @@ def test_node_class_pod_and_container(tmp_path: Path) -> None:
     for size, pod in zip((1, 4, 30), (run, other, third), strict=True):
         pod.live["app"].values["anon"] = size * MIB
     run.advance(1.8)
-    in_cgroups(run, **paths, web="/emu.slice/emu-1-Burstable.slice/web.slice")
+    in_cgroups(run, **paths, web="/emu.slice/emu-1-kubepods-burstable.slice/web.slice")
     study = read_study(run.finish())
     study.pod_cgroup = "/emu.slice"
     rows = places(study)
