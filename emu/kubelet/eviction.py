@@ -17,9 +17,20 @@ from cgroups.group import Cgroup
 from emu.kubelet.pod import Instance
 from emu.kubelet.template import PodTemplate
 from emu.policy.kubelet.derived import NodeRules
-from emu.policy.kubelet.eviction import LOOK_S, Active, Observation, PodUse, Settings, State, look, observations
+from emu.policy.kubelet.eviction import (
+    LOOK_S,
+    MEMORY_PRESSURE,
+    Active,
+    Observation,
+    PodUse,
+    Settings,
+    State,
+    condition_words,
+    look,
+    observations,
+)
 from emu.policy.kubelet.node import working_set
-from emu.record.events import EventLog, Note
+from emu.record.events import EventLog, NodeCondition, Note
 
 _CLEANED_UP_S = 30.0
 """How long the next look waits for a pod that was evicted."""
@@ -47,6 +58,10 @@ class Evictable(Protocol):
     @property
     def running(self) -> Sequence[Instance]:
         """The instances of its containers that run."""
+
+    @property
+    def cgroup(self) -> Path:
+        """The pod's."""
 
     def evict(self, message: str, grace_s: int) -> None:
         """End it: Failed, with this message."""
@@ -85,6 +100,7 @@ class Evictions:
     def _look(self, observed: dict[str, Observation], pods: Sequence[Evictable], t: float) -> None:
         known = {one.pod: self._active(one) for one in pods}
         found = look(self._state, self._settings, observed, list(known.values()), t)
+        self._note_condition(found.state, t)
         self._state = found.state
         if found.attempted:
             self._log.append(Note(t=t, what="EvictionThresholdMet", why="Attempting to reclaim memory", level="info"))
@@ -92,6 +108,15 @@ class Evictions:
             victim = next(one for one in pods if known[one.pod].pod is eviction.pod)
             victim.evict(eviction.message, eviction.grace_s)
             self._leaving = (victim, t + _CLEANED_UP_S)
+
+    def _note_condition(self, state: State, t: float) -> None:
+        """On record when it changes."""
+        status = MEMORY_PRESSURE in state.conditions
+        if status != (MEMORY_PRESSURE in self._state.conditions):
+            reason, message = condition_words(status)
+            self._log.append(
+                NodeCondition(t=t, condition=MEMORY_PRESSURE, status=status, reason=reason, message=message)
+            )
 
     def _observed(self, t: float) -> dict[str, Observation] | None:
         """The two signals; None where the kernel does not say. The root has no memory.current: what it uses is anon
@@ -110,13 +135,14 @@ class Evictions:
         )
 
     def _active(self, one: Evictable) -> Active:
+        """What it uses is its cgroup's: a volume in memory whose writer is gone, and the pause container, count."""
         pod = replace(one.template.stored(self._node.version), name=one.pod)
         use = {
             instance.container: held
             for instance in one.running
             if (held := _working_set(Cgroup(instance.cgroup))) is not None
         }
-        return Active(pod, PodUse(use) if use else None)
+        return Active(pod, PodUse(use, total=_working_set(Cgroup(one.cgroup))) if use else None)
 
 
 def _working_set(group: Cgroup) -> int | None:

@@ -15,6 +15,7 @@ from emu.record.events import (
     KernelLogGap,
     KubeletEvent,
     MemoryEventsRose,
+    NodeCondition,
     Note,
     PodEvicted,
     PodPreempted,
@@ -57,6 +58,9 @@ def read_happenings(study: Study, events: list[Event]) -> None:
             case PodEvicted():
                 detail = {"grace_s": event.grace_s}
                 study.evictions.append(Happening(t, "eviction", "pod", event.message, detail, event.pod))
+            case NodeCondition():
+                detail = {"condition": event.condition, "status": event.status, "reason": event.reason}
+                study.node_conditions.append(Happening(t, "node-condition", "node", event.message, detail))
             case PodPreempted():
                 detail = {"priority": event.priority, "by": event.by, "by_priority": event.by_priority}
                 study.preemptions.append(Happening(t, "preemption", "pod", event.message, detail, event.pod))

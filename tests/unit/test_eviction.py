@@ -13,7 +13,7 @@ from emu.errors import EmuError
 from emu.kubelet.eviction import Evictions
 from emu.kubelet.pod import Instance
 from emu.kubelet.template import ContainerTemplate, PodTemplate
-from emu.record.events import EventLog, Note, read_events
+from emu.record.events import EventLog, NodeCondition, Note, read_events
 from emu.scenario.reading import read_scenario
 from emu.spec import Resources
 
@@ -35,6 +35,7 @@ class FakeWorker:
     pod: str
     template: PodTemplate
     running: list[Instance]
+    cgroup: Path
     runs: bool = True
     evicted: bool = False
     evictions: list[tuple[str, int]] = field(default_factory=list)
@@ -69,7 +70,7 @@ class Node:
     def pod(self, name: str, mib: int, request: str | None = None, **of_pod: Any) -> FakeWorker:
         """A pod that holds so much."""
         path = self.uses(name, mib)
-        return FakeWorker(name, template(request, **of_pod), [Instance(name, "main", 0, name, name, path)])
+        return FakeWorker(name, template(request, **of_pod), [Instance(name, "main", 0, name, name, path)], path)
 
 
 @pytest.fixture
@@ -174,6 +175,46 @@ def test_more_is_reclaimed_than_the_threshold_asks_for(tmp_path: Path) -> None:
     node.evictions.act([large, small], 21.0)
     assert (len(large.evictions), len(small.evictions)) == (1, 1)
     node.log.close()
+
+
+def conditions(node: Node) -> list[tuple[float, bool, str]]:
+    """The node's, as they were recorded."""
+    node.log.close()
+    events = read_events(node.folder / "events.jsonl")
+    return [(one.t, one.status, one.reason) for one in events if isinstance(one, NodeCondition)]
+
+
+def test_the_node_is_under_memory_pressure_until_five_minutes_after_the_threshold_was_last_met(node: Node) -> None:
+    """From the first look on; a look in between at which it is not met changes nothing."""
+    node.uses("", 950)
+    node.evictions.act([], 10.0)
+    node.uses("", 500)
+    for t in (20.0, 300.0, 309.9):
+        node.evictions.act([], t)
+    node.evictions.act([], 320.0)
+    assert conditions(node) == [
+        (10.0, True, "KubeletHasInsufficientMemory"), (320.0, False, "KubeletHasSufficientMemory"),
+    ]  # fmt: skip
+
+
+def test_a_soft_threshold_is_pressure_before_its_grace_period_is_over(tmp_path: Path) -> None:
+    """Nobody is evicted yet."""
+    node = Node(tmp_path, SOFT)
+    pod = node.pod("pod", 500)
+    node.uses("", 850)
+    node.evictions.act([pod], 10.0)
+    assert pod.evictions == []
+    assert [status for _, status, _ in conditions(node)] == [True]
+
+
+def test_what_a_pod_uses_is_what_its_cgroup_holds(node: Node) -> None:
+    """A volume in memory stays charged to it when its writer is gone."""
+    keeps, large = node.pod("keeps", 10), node.pod("large", 300)
+    keeps.cgroup = node.uses("pod-keeps", 400)
+    node.uses("", 950)
+    node.evictions.act([keeps, large], 10.0)
+    assert (len(keeps.evictions), len(large.evictions)) == (1, 0)
+    assert "Container main was using 10Mi" in keeps.evictions[0][0]
 
 
 def test_lower_priority_goes_first(node: Node) -> None:

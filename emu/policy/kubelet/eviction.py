@@ -223,6 +223,12 @@ def _over_its_size(one: Active) -> Eviction | None:
     return None
 
 
+def condition_words(status: bool) -> tuple[str, str]:
+    """Reason and message of MemoryPressure in the node's status (pkg/kubelet/nodestatus/setters.go)."""
+    said = "sufficient" if not status else "insufficient"
+    return f"KubeletHas{said.capitalize()}Memory", f"kubelet has {said} memory available"
+
+
 TAINT = "node.kubernetes.io/memory-pressure"
 
 

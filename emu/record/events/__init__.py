@@ -43,6 +43,7 @@ from emu.record.events.reading import Damage, DamagedLineError, from_line, parse
 from emu.record.events.run import (
     LONGEST_RUN_S,
     LoadBegan,
+    NodeCondition,
     Note,
     PhaseBegan,
     PhaseEnded,
@@ -99,6 +100,7 @@ __all__ = [
     "MemoryPrefetched",
     "MemoryReclaimed",
     "MetricRead",
+    "NodeCondition",
     "Note",
     "OfCgroup",
     "OfContainer",

@@ -12,6 +12,19 @@ LONGEST_RUN_S = 31 * 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeCondition(Event):
+    """A condition of the node has changed, as its kubelet sees it."""
+
+    kind: ClassVar[str] = "node-condition"
+    condition: str
+    """`MemoryPressure`."""
+    status: bool
+    reason: str
+    message: str
+    """As in the node's status."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunBegan(Event):
     """The first event: everything that heads a report."""
 

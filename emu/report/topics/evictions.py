@@ -1,11 +1,12 @@
-"""Evictions: which pod the kubelet ended because the node was short of memory, what it said, and how much of what it
-counted as used was page cache.
+"""Evictions: which pod the kubelet ended because the node was short of memory, what it said, how much of what it
+counted as used was page cache, and since when it had the node's condition MemoryPressure.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from emu.policy.quantity import parse_amount
@@ -26,8 +27,11 @@ _SAID = re.compile(r"Threshold quantity: (\S+), available: (\S+)\. ")
 
 
 def figures(study: Study) -> Figures:
-    """`evictions`: each with its time, the kubelet's message, and the active page cache that it counted as used."""
+    """`evictions`: each with its time, the kubelet's message, and the active page cache that it counted as used.
+    `node_conditions`: each change of one.
+    """
     return {
+        "node_conditions": [{"time_s": one.t, **one.detail, "message": one.text} for one in study.node_conditions],
         "evictions": [
             {
                 "time_s": one.t,
@@ -37,7 +41,7 @@ def figures(study: Study) -> Figures:
                 "active_file_bytes": moment(study, one.t).node.active_file_bytes,
             }
             for one in study.evictions
-        ]
+        ],
     }
 
 
@@ -73,7 +77,16 @@ def sentences(study: Study, summary: Figures) -> list[str]:
         f"The kubelet evicted the pod {one['pod']} at {format_seconds(one['time_s'])}: {one['message'].strip()}"
         for one in summary["evictions"]
     ]
-    return [*said, *_not_helped(study)]
+    return [*said, *_not_helped(study), *_under_pressure(study)]
+
+
+def _under_pressure(study: Study) -> Iterator[str]:
+    """`The node had the condition MemoryPressure from 10.02 s on: kubelet has insufficient memory available.`"""
+    for one, after in pairwise([*study.node_conditions, None]):
+        if one is not None and one.detail["status"]:
+            until = "on" if after is None else f"to {format_seconds(after.t)}"
+            said = f"The node had the condition {one.detail['condition']} from {format_seconds(one.t)} {until}"
+            yield f"{said}: {one.text}."
 
 
 def _not_helped(study: Study) -> Iterator[str]:
@@ -102,9 +115,12 @@ def listing(study: Study) -> Listing | None:
 
 
 def log(study: Study) -> Iterator[Entry]:
-    """Each, with the kubelet's words."""
+    """Each, with the kubelet's words, and the node's conditions."""
     for one in study.evictions:
         yield Entry(one.t, "emu", one.text, one.detail)
+    for one in study.node_conditions:
+        text = f"node condition {one.detail['condition']}={one.detail['status']} ({one.detail['reason']}): {one.text}"
+        yield Entry(one.t, "kubelet", text, one.detail)
 
 
 EVICTIONS = Topic("Evictions", figures, headline, sentences, listing, log=log)

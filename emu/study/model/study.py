@@ -111,6 +111,8 @@ class Study:
     """`text` is the status (`Running`, `CrashLoopBackOff` …), `detail` has ready and restarts."""
     back_offs: list[Happening] = field(default_factory=list)
     evictions: list[Happening] = field(default_factory=list)
+    node_conditions: list[Happening] = field(default_factory=list)
+    """`text` is the message, `detail` has condition, status and reason."""
     preemptions: list[Happening] = field(default_factory=list)
     resizes: list[Happening] = field(default_factory=list)
     pod_events: list[PodEvent] = field(default_factory=list)

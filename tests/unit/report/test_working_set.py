@@ -157,6 +157,21 @@ def test_the_headline_names_who_was_evicted_in_order() -> None:
         assert said == f"the kubelet evicted the pod {words} because the node was low on memory"
 
 
+def test_the_node_s_condition_is_in_the_sentences() -> None:
+    """Also where nobody was evicted, until it ended."""
+    words = ("kubelet has insufficient memory available", "kubelet has sufficient memory available")
+    changes = [
+        Happening(t, "node-condition", "node", text, {"condition": "MemoryPressure", "status": status, "reason": "R"})
+        for t, text, status in zip((1.0, 301.0), words, (True, False), strict=True)
+    ]
+    study = replace(_study(), node_conditions=changes)
+    summary = EVICTIONS.figures(study)
+    assert [one["status"] for one in summary["node_conditions"]] == [True, False]
+    (said,) = EVICTIONS.sentences(study, summary)
+    assert said == f"The node had the condition MemoryPressure from 1.0 s to 5 min 1 s: {words[0]}."
+    assert "from 1.0 s on" in EVICTIONS.sentences(replace(study, node_conditions=changes[:1]), summary)[0]
+
+
 def test_an_eviction_that_did_not_help_is_said_to_be_one() -> None:
     """What the first pod had read is still charged to the node when the second is evicted; if it went, it is not."""
     study = replace(_study(), evictions=[_evicted(1.4, "read-twice", "88Mi"), _evicted(1.6, "read-once", "94956Ki")])
