@@ -207,7 +207,8 @@ def _choose(place: str, spec: ScenarioSpec) -> str:
     from emu.doctor.requirements import choose_where
     from emu.sandbox.qemu.runs import room_bytes as vm_disk_bytes
     from emu.sandbox.uml.disk import room_bytes as sandbox_disk_bytes
-    from emu.scenario.capacity import SANDBOX, VM, lacking, long_record, needs
+    from emu.scenario.capacity import SANDBOX, VM, lacking, long_record
+    from emu.scenario.needs import needs
 
     facts = gather_facts()
     chosen = choose_where(facts, None if place == "auto" else place, docker=needs_docker(spec))
@@ -215,7 +216,7 @@ def _choose(place: str, spec: ScenarioSpec) -> str:
     room = {SANDBOX: sandbox_disk_bytes, VM: vm_disk_bytes}.get(chosen)
     disk = None if room is None else room()
     raise_all(lacking(plays, chosen, facts.memory_bytes, facts.swap_bytes, disk))
-    if (words := needs(list(plays.values()))) is not None:
+    if (words := needs(list(plays.values()), chosen, facts.memory_bytes, facts.swap_bytes, disk)) is not None:
         output.echo(f"{spec.name} {words}", err=True)
     if (words := long_record(list(plays.values()))) is not None:
         output.echo(f"emu: {words}", err=True)

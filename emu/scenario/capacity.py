@@ -11,7 +11,7 @@ from emu.spec import ContainerSpec, NamedPodSpec, PodSpec, ScenarioSpec
 from emu.units import format_bytes
 
 SANDBOX, VM = "sandbox", "vm"
-_SIZED = {SANDBOX: "sandbox", VM: "virtual machine"}
+SIZED = {SANDBOX: "sandbox", VM: "virtual machine"}
 """The places whose machine is as large as the scenario says."""
 HOUR_BYTES = 18e6
 WORTH_A_WORD_BYTES = 50e6
@@ -32,16 +32,16 @@ def lacking(
             yield EmuError(
                 f"{name}: its files take {format_bytes(files)} of disk, which is more than there is",
                 f"there are {format_bytes(disk_bytes)} for them"
-                + (f" in the {_SIZED[place]}" if place in _SIZED else ""),
+                + (f" in the {SIZED[place]}" if place in SIZED else ""),
                 "make the files smaller (`files`, `writeBytes`), or free space on this host",
             )
         memory, swap = memory_bytes, swap_bytes
-        if place in _SIZED:
+        if place in SIZED:
             memory, swap = spec.sandbox.memory, spec.sandbox.swap
             if "memory" in spec.sandbox.model_fields_set and memory > memory_bytes + swap_bytes:
                 yield EmuError(
                     f"{name}: sandbox.memory of {format_bytes(memory)} is more than this host has",
-                    f"it has {format_bytes(memory_bytes)}, and the {_SIZED[place]}'s memory is a part of it",
+                    f"it has {format_bytes(memory_bytes)}, and the {SIZED[place]}'s memory is a part of it",
                     "lower sandbox.memory",
                 )
         node = memory if spec.node.memory is None else spec.node.memory
@@ -51,7 +51,7 @@ def lacking(
                 if not spec.node.eviction_hard
                 else "lower node.evictionHard"
             )
-            fix += ", or raise sandbox.memory" if place in _SIZED else ""
+            fix += ", or raise sandbox.memory" if place in SIZED else ""
             yield EmuError(f"{name}: a kubelet would not start on a node of {format_bytes(node)}", why, fix)
         if spec.node.memory is not None and spec.node.memory > memory:
             yield EmuError(
@@ -103,21 +103,6 @@ def file_bytes(spec: ScenarioSpec) -> int:
     return made + sum(written.values()) + filler
 
 
-def needs(plays: Collection[ScenarioSpec]) -> str | None:
-    """What a scenario that fills disk or swap needs, in words; None for the others."""
-    disk = max(map(file_bytes, plays))
-    containers = [[one for pod in spec.each_pod.values() for one in pod.containers.values()] for spec in plays]
-    swaps = [[one.memory.swap_max for one in each] for each in containers]
-    swap = max(sum(size for size in each if isinstance(size, int)) for each in swaps)
-    memory = max(sum(one.resources.limits.memory or 0 for one in each) for each in containers)
-    parts = [
-        f"{format_bytes(size)} of {what}"
-        for size, what in ((disk, "disk"), (swap, "swap"), (memory, "memory for what has a limit"))
-        if size
-    ]
-    return f"needs up to {', '.join(parts)}" if max(disk, swap) >= WORTH_A_WORD_BYTES else None
-
-
 def _of_work(name: str, spec: ScenarioSpec, memory: int, swap: int, place: str) -> Iterator[EmuError]:
     """What requests ask the app to hold or read, where the machine runs out before a limit of the scenario does: then
     the machine answers the scenario's question, and not what the scenario set.
@@ -137,7 +122,7 @@ def _of_work(name: str, spec: ScenarioSpec, memory: int, swap: int, place: str) 
                     f"{said}, which takes {format_bytes(do.hold - limit)} of swap beyond its limit",
                     f"{_has(place)} {format_bytes(swap)} of swap",
                     f"hold at most {(limit + swap - OWN_BYTES) >> 20}Mi"
-                    + (", or raise sandbox.swap" if place in _SIZED else ""),
+                    + (", or raise sandbox.swap" if place in SIZED else ""),
                 )
         elif limit is not None and memory <= limit and (do.hold or 0) > memory + out:
             yield EmuError(
@@ -156,7 +141,7 @@ def _of_work(name: str, spec: ScenarioSpec, memory: int, swap: int, place: str) 
 
 
 def _has(place: str) -> str:
-    return f"the {_SIZED[place]} has" if place in _SIZED else "this machine has"
+    return f"the {SIZED[place]} has" if place in SIZED else "this machine has"
 
 
 def _requests(container: ContainerSpec) -> Resources:
@@ -164,7 +149,7 @@ def _requests(container: ContainerSpec) -> Resources:
 
 
 def _larger(place: str) -> str:
-    return "raise sandbox.memory" if place in _SIZED else "run it on a larger machine"
+    return "raise sandbox.memory" if place in SIZED else "run it on a larger machine"
 
 
 def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iterator[EmuError]:
@@ -191,8 +176,8 @@ def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iter
     if swapping and not swap:
         yield EmuError(
             f"{name}: {', '.join(swapping)} may use swap, but there is none",
-            "sandbox.swap is 0" if place in _SIZED else "this machine has no swap",
+            "sandbox.swap is 0" if place in SIZED else "this machine has no swap",
             "raise sandbox.swap, or remove memory.swapMax"
-            if place in _SIZED
+            if place in SIZED
             else "run it in the sandbox (--on sandbox), or remove memory.swapMax",
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from emu.scenario.capacity import lacking, long_record, needs
+from emu.scenario.capacity import lacking, long_record
+from emu.scenario.needs import needs
 from emu.scenario.reading import read_scenario
 from emu.spec import MIB
 
@@ -83,17 +84,54 @@ def test_files_that_no_disk_holds_are_refused() -> None:
     assert (
         [*lacking({"a": spec}, "sandbox", 64 << 30, 0, 5 << 30)] == [*lacking({"a": spec}, "host", 1 << 30, 0)] == []
     )
-    assert needs([spec]) == "needs up to 5 GiB of disk"
+    said = "needs up to 5 GiB of disk, 3.0 GiB of memory; this machine has 1 GiB of memory"
+    assert needs([spec], "host", 1 << 30, 0) == said
 
 
-def test_what_a_scenario_needs_is_said_before_it() -> None:
-    """Disk, swap and memory of one that fills disk or swap; of another nothing."""
-    app = "app: {resources: {limits: {memory: 64Mi}}"
-    spec = read_scenario(f"name: a\nquestion: b\npod: {{{app}, memory: {{swapMax: 160Mi}}}}}}\n", "f.yaml")
-    assert needs([spec]) == "needs up to 160 MiB of swap, 64 MiB of memory for what has a limit"
-    assert needs([read_scenario(f"name: a\nquestion: b\npod: {{{app}}}}}\n", "f.yaml")]) is None
-    starts = "starts: {trials: 1, temperatures: [cold], image: {filler: 64Mi}}"
-    assert needs([read_scenario(f"name: a\nquestion: b\n{starts}\n", "f.yaml")]) == "needs up to 64 MiB of disk"
+def needed(body: str, place: str = "sandbox") -> str | None:
+    """What a scenario with this body needs, on a host of 8 GiB with room for files of 10 GiB."""
+    return needs([read_scenario(f"name: a\nquestion: b\n{body}\n", "f.yaml")], place, 8 << 30, 1 << 30, 10 << 30)
+
+
+def holding(do: str, phase: str = "count: 1") -> str:
+    """A load of one phase."""
+    plan = f"name: p, type: constant, rate: 1, {phase}, duration: 9s"
+    return f"load: {{phases: [{{{plan}, request: {{do: {{{do}}}}}}}]}}"
+
+
+def test_what_a_scenario_needs_is_said_before_it_and_what_there_is() -> None:
+    """Disk, swap and memory of one that fills any of them; of another nothing."""
+    app = "pod: {runtime: process, app: {resources: {limits: {memory: 64Mi}}"
+    assert needed(app + "}}") is None
+    assert needed(app + "}}\n" + holding("hold: 8Mi")) is None
+    said = needed(app + ", memory: {swapMax: 160Mi}}}\n" + holding("hold: 128Mi, holdFor: 1s"))
+    assert said == "needs up to 80 MiB of memory, 160 MiB of swap; the sandbox has 3 GiB of memory, 2 GiB of swap"
+    said = needed(app + ", memory: {swapMax: max}}}\n" + holding("hold: 128Mi, holdFor: 1s"))
+    assert said is not None and "80 MiB of swap" in said
+    assert needed("starts: {trials: 1, temperatures: [cold], image: {filler: 64Mi}}", "host") == (
+        "needs up to 64 MiB of disk; this machine has 10 GiB of disk"
+    )
+
+
+@pytest.mark.parametrize(
+    ("node", "do", "phase", "memory"),
+    [
+        (
+            "max",
+            "hold: 64Mi, holdFor: forever",
+            "count: 3",
+            "224 MiB",
+        ),  # queue-proxy's and the app's 16 MiB beside
+        ("max", "hold: 64Mi, holdFor: 1s", "count: 1", "96 MiB"),
+        ("128Mi", "hold: 64Mi, holdFor: forever", "count: 3", "128 MiB"),
+        ("max", "writeFile: log, writeBytes: 64Mi", "count: 9", "96 MiB"),
+        ("max", "pipes: 1024", "count: 1", "96 MiB"),
+    ],
+)
+def test_the_memory_that_a_scenario_needs(node: str, do: str, phase: str, memory: str) -> None:
+    """What requests have the app keep, up to the limits of containers and node."""
+    said = needed(f"node: {{memory: {node}}}\npod: {{runtime: process}}\n" + holding(do, phase))
+    assert said is not None and f"{memory} of memory" in said.partition(";")[0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""What a scenario that fills disk, memory or swap needs of them, and what there is: said before it starts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from emu.messages import APP
+from emu.scenario.capacity import OWN_BYTES, SIZED, file_bytes
+from emu.spec import NamedPodSpec, PhaseModel, PodSpec, ScenarioSpec
+from emu.spec.values import LARGEST_BYTES
+from emu.units import format_bytes
+
+WORTH_A_WORD_BYTES = 24 * 2**20
+_PIPE_BYTES, _STACK_BYTES, _DENTRY_BYTES = 64 * 1024, 16 * 1024, 500
+
+
+def needs(
+    plays: Collection[ScenarioSpec], place: str, memory_bytes: int, swap_bytes: int, disk_bytes: int | None = None
+) -> str | None:
+    """In words, the largest of the plays; None for those that fill nothing. `memory_bytes` and `swap_bytes` are this
+    host's; elsewhere the scenario says how large the machine is. `disk_bytes` is None where it is not known.
+    """
+    if place in SIZED:
+        memory_bytes = min(spec.sandbox.memory for spec in plays)
+        swap_bytes = min(spec.sandbox.swap for spec in plays)
+    filled = max(sum(_asked(spec, name, pod) for name, pod in spec.each_pod.items()) for spec in plays)
+    wanted = {
+        "disk": max(map(file_bytes, plays)),
+        "memory": max(map(_memory_bytes, plays)) if filled else 0,
+        "swap": max(map(_swap_bytes, plays)),
+    }
+    if max(min(filled, wanted["memory"]), wanted["disk"], wanted["swap"]) < WORTH_A_WORD_BYTES:
+        return None
+    there = {"disk": disk_bytes, "memory": memory_bytes, "swap": swap_bytes}
+    parts = [f"{format_bytes(size)} of {what}" for what, size in wanted.items() if size]
+    has = [f"{format_bytes(size)} of {what}" for what in wanted if wanted[what] and (size := there[what]) is not None]
+    who = f"the {SIZED[place]}" if place in SIZED else "this machine"
+    return f"needs up to {', '.join(parts)}" + (f"; {who} has {', '.join(has)}" if has else "")
+
+
+def _swap_bytes(spec: ScenarioSpec) -> int:
+    """Up to its memory.swap.max, or of a container that may swap without one: what its limit leaves no room for, and
+    all that it holds where it has none and the node becomes full.
+    """
+    total, node = 0, spec.node.memory
+    full = node is not None and _all_held(spec) > node
+    for name, pod in spec.each_pod.items():
+        for label, one in pod.containers.items():
+            most, limit = one.memory.swap_max, one.resources.limits.memory
+            if isinstance(most, int):
+                total += most
+            elif spec.may_swap(one) and (full or limit is not None):
+                total += max(0, _held(spec, name, pod, label, cache=False) - (limit or 0))
+    return total
+
+
+def _memory_bytes(spec: ScenarioSpec) -> int:
+    """What its pods hold when all hold most, each container up to its limit and all up to the node's. Of pods that an
+    autoscaler may multiply the node's alone is known.
+    """
+    node = spec.node.memory
+    if any(pod.autoscaling is not None for pod in spec.each_pod.values()):
+        return node or 0
+    return _all_held(spec) if node is None else min(_all_held(spec), node)
+
+
+def _all_held(spec: ScenarioSpec) -> int:
+    return sum(
+        min(_held(spec, name, pod, label), one.resources.limits.memory or LARGEST_BYTES)
+        for name, pod in spec.each_pod.items()
+        for label, one in pod.containers.items()
+    )
+
+
+def _held(spec: ScenarioSpec, name: str, pod: PodSpec, container: str, *, cache: bool = True) -> int:
+    return OWN_BYTES + (_asked(spec, name, pod, cache=cache) if container == _serving(pod) else 0)
+
+
+def _serving(pod: PodSpec) -> str:
+    return pod.serving if isinstance(pod, NamedPodSpec) else APP
+
+
+def _asked(spec: ScenarioSpec, name: str, pod: PodSpec, *, cache: bool = True) -> int:
+    """What requests have a pod's app take: files, each once and in its own pod; memory that it keeps, added up; of
+    the rest the most at a time. `cache`: with files, whose pages never go to swap.
+    """
+    sizes, kept, most = {one.name: one.size for one in pod.own_files}, 0, 0
+    files: dict[str, int] = {}
+    for phase in spec.load.phases:
+        do = phase.request.do
+        if do is None or spec.asked_pod(phase) != name:
+            continue
+        if do.read_file:
+            files[do.read_file] = sizes.get(do.read_file, 0)
+        if do.write_file:
+            files[do.write_file] = max(files.get(do.write_file, 0), do.write_bytes)
+        kernel = do.page_tables + do.pipes * _PIPE_BYTES + do.threads * _STACK_BYTES + do.dentries * _DENTRY_BYTES
+        held = (do.hold + kernel) * _requests(phase)
+        if do.hold_for is None:
+            kept += held
+        else:
+            most = max(most, held)
+    return (sum(files.values()) if cache else 0) + kept + most
+
+
+def _requests(phase: PhaseModel) -> int:
+    return phase.size or phase.count or 1
