@@ -204,7 +204,7 @@ def _widths(level: Level) -> Iterator[int]:
 
 def _shown(value: Value) -> str:
     """A value, and its size for people."""
-    if value.value.isdecimal() and (value.file.startswith("memory.") or "." not in value.file):
+    if value.value.isdecimal() and (value.file.startswith(("memory.", "node.")) or "." not in value.file):
         size = int(value.value)
         return f"{value.value} ({format_bytes(size)})" if size >= 1024 else value.value
     return value.value

@@ -112,7 +112,7 @@ def _of_work(name: str, spec: ScenarioSpec, memory: int, swap: int, place: str) 
         app = None if pod is None else pod.containers.get(pod.serving if isinstance(pod, NamedPodSpec) else APP)
         if do is None or pod is None or app is None:
             continue
-        limits = [one for one in (app.resources.limits.memory, spec.node.memory) if one is not None]
+        limits = [one for one in (app.resources.limits.memory, spec.node.kubepods_max) if one is not None]
         limit, swap_max = min(limits, default=None), app.memory.swap_max
         out = min(swap, swap_max) if isinstance(swap_max, int) else swap if spec.may_swap(app) else 0
         said = f"{name}: phase {phase.name} has the app hold {format_bytes(do.hold or 0)}"

@@ -42,7 +42,7 @@ def _swap_bytes(spec: ScenarioSpec) -> int:
     """Up to its memory.swap.max, or of a container that may swap without one: what its limit leaves no room for, and
     all that it holds where it has none and the node becomes full.
     """
-    total, node = 0, spec.node.memory
+    total, node = 0, spec.node.kubepods_max
     full = node is not None and _all_held(spec) > node
     for name, pod in spec.each_pod.items():
         for label, one in pod.containers.items():
@@ -58,7 +58,7 @@ def _memory_bytes(spec: ScenarioSpec) -> int:
     """What its pods hold when all hold most, each container up to its limit and all up to the node's. Of pods that an
     autoscaler may multiply the node's alone is known.
     """
-    node = spec.node.memory
+    node = spec.node.kubepods_max
     if any(pod.autoscaling is not None for pod in spec.each_pod.values()):
         return node or 0
     return _all_held(spec) if node is None else min(_all_held(spec), node)

@@ -88,7 +88,7 @@ def explained(spec: ScenarioSpec, node: NodeRules) -> Level:
 
 def victims(spec: ScenarioSpec, node: NodeRules) -> list[Victim]:
     """Every container, in the order in which the kernel kills those that hold the same when the node is full."""
-    whole = node.memory_bytes + node.swap_bytes
+    whole = (node.memory_bytes if node.kubepods_max is None else node.kubepods_max) + node.swap_bytes
     found = []
     for name, one in spec.each_pod.items():
         template = pod_template(one)
@@ -135,9 +135,14 @@ def _io_cost(node: NodeIo) -> list[Value]:
 
 
 def _machine(node: NodeRules, *, on_zram: bool) -> list[Value]:
-    kept = node.memory_bytes - node.allocatable
     what = "MemTotal" if node.kubepods_max is None else "node.memory"
-    how = f"{what} - evictionHard of {format_bytes(kept)}" if kept else what
+    reserved = 0 if node.kubepods_max is None else node.memory_bytes - node.kubepods_max
+    kept = node.memory_bytes - reserved - node.allocatable
+    how = what
+    if reserved:
+        how += f" - kubeReserved and systemReserved of {format_bytes(reserved)}"
+    if kept:
+        how += f" - evictionHard of {format_bytes(kept)}"
     return [
         Value(what, str(node.memory_bytes)),
         Value("SwapTotal", str(node.swap_bytes), _ON_ZRAM if on_zram else "", given=on_zram),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from emu.policy.kubelet.derived import NodeRules
 from emu.policy.kubelet.memory import MemoryQos
-from emu.policy.kubelet.node import node_memory
+from emu.policy.kubelet.node import NodeMemory, node_memory
 from emu.policy.kubelet.thresholds import (
     DEFAULT_HARD,
     MEMORY_AVAILABLE,
@@ -31,7 +32,8 @@ from emu.policy.kubelet.version import (
     parse_version,
     shown,
 )
-from emu.spec.values import Limit, Millicores, Model, SpecError, Whole, number, startable
+from emu.spec.values import DOCKER_MINIMUM_BYTES, Bytes, Limit, Millicores, Model, SpecError, Whole, number, startable
+from emu.units import format_bytes
 
 _QUOTE = 'write it in quotes, as in "1.34"'
 
@@ -88,16 +90,30 @@ class MemorySwapSpec(Model):
     """
 
 
+class ReservedSpec(Model):
+    """What the kubelet keeps back for something else than pods."""
+
+    memory: Bytes = 0
+    """Of the node's memory."""
+
+
 class KubeletSpec(Model):
     """The part of the node that its kubelet decides."""
 
     memory: Limit = None
-    """The memory of the node, all of it for pods: memory.max of the cgroup that they are in, at least 6Mi. It bounds
-    their requests together and the size of volumes in memory, and oom_score_adj is computed with it. A pod of an
-    autoscaler that does not fit is `Pending` until another one is gone. `max`: the machine's, without a limit.
+    """The memory of the node. Less `kubeReserved` and `systemReserved` it is memory.max of the cgroup that all pods
+    are in, at least 6Mi. It bounds their requests together and the size of volumes in memory, and oom_score_adj is
+    computed with it. A pod of an autoscaler that does not fit is `Pending` until another one is gone. `max`: the
+    machine's, without a limit.
     """
     cpu: Millicores | None = None
     """What the pods' CPU requests may be together; it makes no pod slower. Default: they always fit."""
+    kube_reserved: ReservedSpec = ReservedSpec()
+    """The kubelet's kubeReserved: memory of `node.memory` that pods do not get. memory.max of kubepods is less by it,
+    and nothing uses it here. Default: none.
+    """
+    system_reserved: ReservedSpec = ReservedSpec()
+    """The kubelet's systemReserved, as `kubeReserved`."""
     kubernetes: KubernetesVersion = shown(NEWEST)
     """The Kubernetes version whose rules turn requests and limits into control files: 1.22 to 1.37, in quotes."""
     memory_qos: Annotated[MemoryQosSpec | None, Field(alias="memoryQoS")] = None
@@ -159,7 +175,8 @@ class KubeletSpec(Model):
         found = self._thresholds()
         memory_bytes = memory_bytes if self.memory is None else self.memory
         kept = found if self.evicts or self.memory is None else ()
-        allocatable = node_memory(memory_bytes, hard=kept).allocatable
+        of_node = self._node_memory(memory_bytes, kept)
+        allocatable = of_node.allocatable
         qos = self.memory_qos
         return NodeRules(
             memory_bytes=memory_bytes,
@@ -172,18 +189,33 @@ class KubeletSpec(Model):
             single_process_oom_kill=self.single_process_oom_kill,
             allocatable_bytes=allocatable,
             allocatable_millicores=self.cpu,
-            kubepods_max=self.memory,
+            kubepods_max=None if self.memory is None else of_node.kubepods_max,
             eviction=tuple(found) if self.evicts else (),
             eviction_max_pod_grace_s=self.eviction_max_pod_grace_period,
         )
 
     def refused(self, memory_bytes: int) -> str | None:
         """Why the kubelet does not start on a node of this size, in its words; None: it starts."""
-        return node_memory(memory_bytes, hard=self._thresholds()).refused
+        return self._node_memory(memory_bytes, self._thresholds()).refused
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What pods do not get of its memory."""
+        return self.kube_reserved.memory + self.system_reserved.memory
+
+    @property
+    def kubepods_max(self) -> int | None:
+        """memory.max of the cgroup of all pods; None: it has no limit."""
+        return None if self.memory is None else max(0, self.memory - self.reserved_bytes)
+
+    def _node_memory(self, memory_bytes: int, hard: Sequence[Threshold]) -> NodeMemory:
+        kube, system = self.kube_reserved.memory, self.system_reserved.memory
+        return node_memory(memory_bytes, kube_reserved=kube, system_reserved=system, hard=hard)
 
     def check(self) -> None:
         """SpecError for a setting that the version does not have."""
         self._check_eviction()
+        self._check_reserved()
         version, swap = self.version, self.memory_swap.swap_behavior
         policy = None if self.memory_qos is None else self.memory_qos.memory_reservation_policy
         if policy == "TieredReservation" and version < RESERVATION_POLICY:
@@ -198,6 +230,26 @@ class KubeletSpec(Model):
                 why=f"{shown(NO_SWAP)} removed it",
                 fix="use LimitedSwap, or set `memory.swapMax: max` for a container",
                 at=("memorySwap", "swapBehavior"),
+            )
+
+    def _check_reserved(self) -> None:
+        if not self.reserved_bytes:
+            return
+        key = "kubeReserved" if self.kube_reserved.memory else "systemReserved"
+        if self.memory is None:
+            raise SpecError(
+                f"{key} has no effect",
+                why="it is kept back of node.memory, and the node has none of its own",
+                fix="add node.memory",
+                at=(key,),
+            )
+        left = max(0, self.memory - self.reserved_bytes)
+        if left < DOCKER_MINIMUM_BYTES:
+            raise SpecError(
+                f"kubeReserved and systemReserved leave {format_bytes(left)} of {format_bytes(self.memory)}",
+                why="pods need 6 MiB at least",
+                fix="lower them, or raise node.memory",
+                at=(key,),
             )
 
     def _check_eviction(self) -> None:

@@ -220,7 +220,7 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _pods_fit_on_the_node(self) -> Self:
-        fitting.check(self.each_pod, self.node.memory, self.allocatable)
+        fitting.check(self.each_pod, self.node.kubepods_max, self.allocatable)
         return self
 
     @property

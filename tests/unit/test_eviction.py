@@ -217,6 +217,16 @@ def test_what_a_pod_uses_is_what_its_cgroup_holds(node: Node) -> None:
     assert "Container main was using 10Mi" in keeps.evictions[0][0]
 
 
+def test_what_all_pods_may_use_is_a_signal_of_its_own(tmp_path: Path) -> None:
+    """300 of 1000 MiB are reserved: with 650 MiB in use the node has 350 left, and kubepods 50 of its 700."""
+    node = Node(tmp_path, "memory: 1000Mi, systemReserved: {memory: 300Mi}, evictionHard: {memory.available: 100Mi}")
+    pod = node.pod("pod", 640)
+    node.uses("kubepods", 650)
+    node.evictions.act([pod], 10.0)
+    assert "Threshold quantity: 100Mi, available: 50Mi. " in pod.evictions[0][0]
+    node.log.close()
+
+
 def test_lower_priority_goes_first(node: Node) -> None:
     """Of pods above their request; one that is within it stays, whatever its priority."""
     dear, cheap = node.pod("dear", 400, priority=1000), node.pod("cheap", 20, priority=-5)

@@ -60,9 +60,29 @@ def test_an_eviction_threshold_is_not_for_pods() -> None:
     assert read("{memory: 300Mi}", "{requests: {memory: 300Mi}}").node.rules(GIB, 0).allocatable == 300 * MIB
 
 
+RESERVED = "memory: 300Mi, kubeReserved: {memory: 40Mi}, systemReserved: {memory: 10Mi}"
+
+
+def test_what_is_reserved_is_not_for_pods_and_what_eviction_keeps_stays_in_kubepods() -> None:
+    """memory.max of kubepods is more than the scheduler has to give; oom_score_adj goes by the whole node."""
+    spec = read(f"{{{RESERVED}, evictionHard: {{memory.available: 100Mi}}}}", "{requests: {memory: 150Mi}}")
+    node = spec.node.rules(GIB, 0)
+    assert (node.memory_bytes, node.kubepods_max, node.allocatable) == (300 * MIB, 250 * MIB, 150 * MIB)
+    template = pod_template(spec.each_pod["pod-0"])
+    found = levels([template.stored(node.version)], None, node.version)
+    (most,) = node_values(found, node)
+    assert most.value == str(250 * MIB) and "kubeReserved" in most.how
+    assert as_files(template.container_values("web", node))["oom_score_adj"] == "500"
+    assert "a node with 250 MiB for pods" in refused(f"{{{RESERVED}}}", "{requests: {memory: 251Mi}}").what
+
+
 @pytest.mark.parametrize(
     ("node", "what"),
     [
+        ("{systemReserved: {memory: 1Mi}}", "systemReserved has no effect"),
+        ("{memory: 50Mi, kubeReserved: {memory: 45Mi}}", "kubeReserved and systemReserved leave 5 MiB of 50 MiB"),
+        ("{memory: 50Mi, kubeReserved: {memory: 1Gi}}", "kubeReserved and systemReserved leave 0 B of 50 MiB"),
+        ("{memory: 50Mi, kubeReserved: {cpu: 1}}", "there is no such key"),
         ("{memory: 5Mi}", "a memory limit of 5 MiB is too small"),
         ("{memory: 100}", "a memory limit of 100 B is too small"),
         ("{memory: much}", "'much' is not a size"),

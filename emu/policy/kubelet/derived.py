@@ -59,7 +59,7 @@ class NodeRules:
     allocatable_millicores: int | None = None
     """The same of CPU; None: all that the machine has."""
     kubepods_max: int | None = None
-    """memory.max of the cgroup of all pods; None: it has no limit."""
+    """memory.max of the cgroup of all pods: its memory less what is reserved; None: it has no limit."""
     eviction: tuple[Threshold, ...] = ()
     """When pods are evicted; empty: never."""
     eviction_max_pod_grace_s: int = 0
@@ -132,9 +132,12 @@ def pod_values(pod: Pod, node: NodeRules, given: Mapping[str, str] | None = None
 
 def node_values(levels: Levels, node: NodeRules) -> list[Value]:
     """What the node's cgroup of all pods (kubepods) gets."""
-    how = _reserved("memory requests of all pods", node)
     rules = _rules(node.version, RESERVATION_POLICY)
-    most = [] if node.kubepods_max is None else [Value("memory.max", str(node.kubepods_max), "node.memory")]
+    how = "node.memory"
+    if node.kubepods_max is not None and node.kubepods_max < node.memory_bytes:
+        how += " - kubeReserved - systemReserved; the eviction threshold stays in it"
+    most = [] if node.kubepods_max is None else [Value("memory.max", str(node.kubepods_max), how)]
+    how = _reserved("memory requests of all pods", node)
     return [*most, *(Value(file, value, how, rules) for file, value in levels.kubepods.items())]
 
 
