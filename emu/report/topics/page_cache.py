@@ -6,10 +6,12 @@ All of it is the kernel's: bytes of io.stat, refaults of memory.stat, and what w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
-from emu.report.topics.topic import Figures, Listing, Topic
+from emu.report.page.curve import Point, curve
+from emu.report.topics.topic import Figures, Listing, Part, Picture, Topic, View
 from emu.report.words import listed
 from emu.study.counters import value_at
 from emu.study.measures import Window, last, median_answer_s, times
@@ -21,6 +23,7 @@ from emu.units import format_bytes, format_seconds
 
 PAGES = 2**20
 """A read that took less than this from the disk found the file in the page cache: the rest is the app's own code."""
+LIMITS_FOR_A_CURVE = 3
 _BAR = 10
 
 
@@ -264,8 +267,23 @@ def _row(one: Pass, most: int) -> tuple[str | int | None, ...]:
     )
 
 
+def parts(view: View) -> Iterator[Part]:
+    """The curve of a file that was read again under several limits."""
+    found = [one for one in passes(view.each) if one.limit_bytes and one.disk_read_bytes is not None]
+    if (
+        len({one.limit_bytes for one in found if one.number > 1}) < LIMITS_FOR_A_CURVE
+        or len({one.file for one in found}) > 1
+    ):
+        return
+    points = [
+        Point(one.limit_bytes or 0, one.disk_read_bytes or 0, one.refault_bytes, one.number == 1, _took(one))
+        for one in found
+    ]
+    yield Picture(lambda: curve(points, *_knee(found)))
+
+
 def _took(one: Pass) -> str:
     return "not measured" if one.took_s is None else format_seconds(one.took_s)
 
 
-PAGE_CACHE = Topic("Page cache", figures, headline, sentences, listing)
+PAGE_CACHE = Topic("Page cache", figures, headline, sentences, listing, parts)

@@ -10,6 +10,7 @@ import pytest
 from emu.record.events import Owner
 from emu.record.rundir import RunDir
 from emu.report.topics.page_cache import PAGE_CACHE
+from emu.report.topics.topic import Picture, View
 from emu.study.model.instances import Instance
 from emu.study.model.requests import PhaseSpan, Request
 from emu.study.model.study import Study
@@ -64,6 +65,24 @@ def test_the_knee_lies_between_two_limits() -> None:
     (said,) = PAGE_CACHE.headline(named(study), {})
     assert said.startswith("up to a limit of 256 MiB a second read of model came from disk again (256 MiB refaulted")
     assert "from 288 MiB on from memory" in said
+
+
+def test_the_knee_is_drawn_where_there_are_limits_enough() -> None:
+    """With the reads on either side of it; of two limits the table is enough."""
+    study = _curve()
+    assert list(PAGE_CACHE.more(View(study, study, {}))) == []
+    study.instances.append(Instance("app", 0, pod="tiny"))
+    study.phases += [_phase(f"tiny-{nth}", at, at + 1, "tiny") for nth, at in ((1, 0), (2, 1))]
+    study.requests = [_answer(n, phase.name, 0.25) for n, phase in enumerate(study.phases)]
+    study.timelines[Owner("tiny", "app", 0)] = replace(
+        study.timelines[Owner("small", "app", 0)], owner=Owner("tiny", "app", 0), memory_max=[32 * MIB] * 6
+    )
+    (drawn,) = PAGE_CACHE.more(View(study, study, {}))
+    assert isinstance(drawn, Picture)
+    picture = drawn.draw()
+    assert "the knee is between 256 MiB and 288 MiB" in picture
+    assert "later read under 32 MiB: 256 MiB from disk, 256 MiB refaulted, 250 ms" in picture
+    assert picture.count("first read under") == 3
 
 
 def test_a_read_is_a_row(tmp_path: Path) -> None:
