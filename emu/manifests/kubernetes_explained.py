@@ -14,7 +14,8 @@ from emu.manifests.hpa import decode_hpa
 from emu.manifests.hpa_explained import explain_hpa
 from emu.manifests.keda_explained import explain_scaled_object
 from emu.manifests.knative_notes import unknown_notes
-from emu.manifests.kubernetes_refusals import Refused, all_refused, refused_name
+from emu.manifests.kubernetes_containers import Refused
+from emu.manifests.kubernetes_refusals import all_refused, refused_name
 from emu.manifests.starting_env import Objects, objects_of
 from emu.manifests.variables_explained import explain_rights, explain_variables
 
@@ -64,8 +65,16 @@ def _pods(made: Explanation, metadata: Spec, spec: Spec, objects: Objects) -> No
 
 def _refuse(made: Explanation, found: Iterable[Refused]) -> None:
     made.refusals += [
-        Refusal(f"{path}: {words}", place(made.document.node, path), "the API server") for path, words in found
+        Refusal(f"{path}: {words}", place(made.document.node, _key_of(path)), "the API server")
+        for path, words in found
     ]
+
+
+def _key_of(path: str) -> str:
+    """The key of the manifest that a path means: the API server leaves a step out of a template's."""
+    for key in ("labels", "annotations"):
+        path = path.replace(f"spec.template.{key}", f"spec.template.metadata.{key}")
+    return path
 
 
 def _container(made: Explanation, container: Spec, where: Node | None, objects: Objects, pod: Spec | None) -> None:

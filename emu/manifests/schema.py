@@ -96,8 +96,10 @@ TokenProjection audience=s expirationSeconds=*i64 path=s
 Deployment apiVersion=s kind=s metadata=Meta spec=DeploymentSpec status=any
 DeploymentSpec replicas=*i32 selector=*Selector template=PodTemplate strategy=Strategy minReadySeconds=i32
  revisionHistoryLimit=*i32 paused=b progressDeadlineSeconds=*i32
-Strategy type=s rollingUpdate=any
-Selector matchLabels={}s matchExpressions=any
+Strategy type=s rollingUpdate=*Rolling
+Rolling maxUnavailable=*port maxSurge=*port
+Selector matchLabels={}s matchExpressions=[]Expression
+Expression key=s operator=s values=[]s
 HorizontalPodAutoscaler apiVersion=s kind=s metadata=Meta spec=HpaSpec status=any
 HpaSpec scaleTargetRef=TargetRef minReplicas=*i32 maxReplicas=i32 metrics=[]Metric behavior=*Behavior
 HorizontalPodAutoscalerV1 apiVersion=s kind=s metadata=Meta spec=HpaSpecV1 status=any
@@ -164,6 +166,8 @@ GO_NAMES = {
     "HttpGet": "v1.HTTPGetAction",
     "TcpSocket": "v1.TCPSocketAction",
     "Grpc": "v1.GRPCAction",
+    "Expression": "v1.LabelSelectorRequirement",
+    "Rolling": "v1.RollingUpdateDeployment",
     "Exec": "v1.ExecAction",
     "Header": "v1.HTTPHeader",
     "Handler": "v1.LifecycleHandler",

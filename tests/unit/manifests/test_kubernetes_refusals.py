@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,3 +144,33 @@ def test_a_replication_controller_has_no_api_group() -> None:
     """The one kind of the core API that scales is the one that needs none."""
     target = {"apiVersion": "v1", "kind": "ReplicationController", "name": "r"}
     assert not list(refused({"maxReplicas": 3, "scaleTargetRef": target}))
+
+
+RECORDED = Path(__file__).parents[2] / "fixtures" / "kubernetes" / "refused-deployments.jsonl"
+
+
+def deployment(key: str, value: Any) -> dict[str, Any]:
+    """A Deployment that is right but for one key."""
+    container = {"name": "web", "image": "nginx"}
+    pods = {"containers": [container], "volumes": [{"name": "v", "emptyDir": {}}]}
+    labels = {"app": "web"}
+    whole: dict[str, Any] = {
+        "metadata": {"name": "web", "labels": labels},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pods}},
+    }
+    at: Any = whole
+    *way, last = key.split(".")
+    for step in way:
+        at = at[int(step)] if isinstance(at, list) else at.setdefault(step, {})
+    at[last] = value
+    return whole
+
+
+def test_deployments_with_one_mistake_are_refused_as_kubernetes_did() -> None:
+    """Each line has a key, a value, and what ValidateDeployment said of it."""
+    for line in RECORDED.read_text(encoding="utf-8").splitlines():
+        case = json.loads(line)
+        whole = deployment(case["key"], case["value"])
+        pods = whole["spec"]["template"]["spec"]
+        found = all_refused("Deployment", whole["metadata"], whole["spec"], pods, TEMPLATE)
+        assert sorted(f"{path}: {words}" for path, words in found) == case["refused"], line
