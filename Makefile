@@ -14,6 +14,12 @@ help: ## This list
 
 install: $(STAMP) ## Everything that emu needs here: .venv, emu itself, packages that are missing; removes nothing
 
+# One `make` at a time installs; another that is started meanwhile waits, and finds everything in place.
+ifndef INSTALLING
+$(STAMP): pyproject.toml constraints.txt emu/doctor/packages.py emu/sandbox/uml/parts.py scripts/install-packages
+	@$$(command -v flock && echo Makefile) $(MAKE) --silent --no-print-directory INSTALLING=yes $@
+else
+
 .venv/bin/python:
 	@find_python() { for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	    "$$p" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
@@ -41,6 +47,7 @@ $(STAMP): .venv/.python emu/doctor/packages.py emu/sandbox/uml/parts.py scripts/
 	    || .venv/bin/emu sandbox kernel --fetch --if-none \
 	    || echo "make install: the sandbox continues with the distribution's kernel (see above)"
 	@touch $@
+endif
 
 run-scenario: $(STAMP) ## The main job: SCENARIO=queue-proxy-oom ARGS="--set pod.containerConcurrency=10"
 	@.venv/bin/emu run $(SCENARIO) $(ARGS)

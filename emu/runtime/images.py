@@ -24,7 +24,7 @@ import emu
 from emu.errors import EmuError
 from emu.machine import command
 from emu.machine.paths import images_dir, own_cache_dir
-from emu.machine.unfinished import unfinished
+from emu.machine.unfinished import alone, unfinished
 from emu.runtime.api import LABEL_DIGEST
 
 if TYPE_CHECKING:
@@ -60,17 +60,23 @@ def prepare(progress: Progress = lambda _: None) -> Artifacts:
     home = own_cache_dir() / "images" / key
     if not (home / "complete").exists():
         home.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished(home.parent) as scratch:
-            progress(f"making the base root file system from {suite}'s packages")
-            _make_rootfs(suite, scratch / "rootfs.tar")
-            progress("fetching the Python packages that the containers import")
-            _fetch_packages(_python_version(scratch / "rootfs.tar"), scratch / "site-packages")
-            (scratch / "complete").touch()
-            scratch.chmod(0o755)
-            if home.exists():
-                shutil.rmtree(home)
-            scratch.rename(home)
+        with alone(home.parent / ".lock", lambda: progress("waiting for another emu that makes the images' base")):
+            if not (home / "complete").exists():
+                _make(home, suite, progress)
     return Artifacts(home / "rootfs.tar", home / "site-packages", key)
+
+
+def _make(home: Path, suite: str, progress: Progress) -> None:
+    with unfinished(home.parent) as scratch:
+        progress(f"making the base root file system from {suite}'s packages")
+        _make_rootfs(suite, scratch / "rootfs.tar")
+        progress("fetching the Python packages that the containers import")
+        _fetch_packages(_python_version(scratch / "rootfs.tar"), scratch / "site-packages")
+        (scratch / "complete").touch()
+        scratch.chmod(0o755)
+        if home.exists():
+            shutil.rmtree(home)
+        scratch.rename(home)
 
 
 def _make_rootfs(suite: str, target: Path) -> None:

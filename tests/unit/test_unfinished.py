@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from emu.errors import EmuError
 from emu.machine.unfinished import left_in, unfinished
 from emu.run import cleaning
+from emu.runtime import images
 from emu.runtime.docker import Engine
 from emu.runtime.process import leftovers
 
@@ -43,6 +45,36 @@ def test_only_a_dead_makers_folder_is_left(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
     assert (killed_in(tmp_path) / "half").exists()
     assert left_in(tmp_path / "nowhere") == []
+
+
+def test_two_first_runs_at_once_make_the_images_base_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that comes second waits, and finds what the first made: it made its own, and removed the first one's
+    while that was in use.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made: list[str] = []
+    second: list[threading.Thread] = []
+    waits = threading.Event()
+
+    def say(text: str) -> None:
+        if text.startswith("waiting"):
+            waits.set()
+
+    def make(_suite: str, target: Path) -> None:
+        made.append(target.parent.name)
+        target.touch()
+        if not second:
+            second.append(threading.Thread(target=images.prepare, args=(say,)))
+            second[0].start()
+            assert waits.wait(60)
+
+    monkeypatch.setattr(images, "_make_rootfs", make)
+    monkeypatch.setattr(images, "_fetch_packages", lambda _python, target: target.mkdir())
+    monkeypatch.setattr(images, "_python_version", lambda _: "3.11")
+    artifacts = images.prepare()
+    second[0].join(60)
+    assert len(made) == 1
+    assert artifacts.rootfs.is_file() and not second[0].is_alive()
 
 
 def test_clean_removes_what_was_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
