@@ -36,6 +36,8 @@ _RECIPE = 1
 _DEBIAN_PACKAGES = ("python3-minimal", "libpython3-stdlib", "coreutils", "dash", "libc-bin")
 _PYTHON_PACKAGES = ("h2", "uvloop")
 _NOT_NEEDED = "usr/share/doc usr/share/locale usr/share/man usr/share/i18n usr/lib/*/gconv usr/bin/perl*"
+_LINKS = 'for d in bin sbin lib lib64; do [ -e "$1/$d" ] || [ ! -d "$1/usr/$d" ] || ln -s "usr/$d" "$1/$d"; done'
+"""What base-files brings since Debian 13 and Ubuntu 24.04; before, packages had files there themselves."""
 _CODE = ("__init__.py", "messages.py", "policy", "daemon")
 """What containers import of emu; see tests/unit/test_layout.py."""
 _MINUTES_S = 900.0
@@ -95,6 +97,7 @@ def _make_rootfs(suite: str, target: Path) -> None:
         "--quiet",
         "--variant=extract",
         f"--include={','.join(_DEBIAN_PACKAGES)}",
+        f"--extract-hook={_LINKS}",
         f"--extract-hook=rm -rf {clean}",
         '--extract-hook=for d in "$1"/usr/lib/python3.*; do '
         'chroot "$1" /usr/bin/python3 -m compileall -q "${d#"$1"}"; done',

@@ -81,6 +81,37 @@ def test_a_directory_just_made_belongs_to_its_maker(tmp_path: Path) -> None:
     assert [leftover.scratch for leftover in leftovers(tmp_path)] == [scratch]
 
 
+_WORKER = """
+import os, sys, time
+if sys.argv[1]:
+    os.chroot(sys.argv[1])
+os.chdir(sys.argv[2])
+os.rmdir(sys.argv[2])
+print("there", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the root directory")
+@pytest.mark.parametrize("jailed", [False, True])
+def test_a_guest_of_another_root_directory_is_left_alone(jailed: bool, tmp_path: Path) -> None:
+    """`emu clean` in a chroot sees the processes of the whole machine, whose paths mean other places than its own:
+    one whose folder is not there is no stray.
+    """
+    scratch = tmp_path / "guests" / "g1"
+    scratch.mkdir(parents=True)
+    root, seen = (str(tmp_path), "/guests/g1") if jailed else ("", str(scratch))
+    words = [sys.executable, "-c", _WORKER, root, seen, "umid=guest", "x"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as guest:
+        try:
+            assert guest.stdout is not None
+            assert guest.stdout.readline() == "there\n"
+            found = [pid for leftover in leftovers(tmp_path / "guests") for pid in leftover.pids]
+            assert found == ([] if jailed else [guest.pid])
+        finally:
+            guest.kill()
+
+
 def test_no_directory_no_leftovers(tmp_path: Path) -> None:
     """Where no guest ever ran there is nothing."""
     assert leftovers(tmp_path / "none") == []

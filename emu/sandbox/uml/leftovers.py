@@ -227,11 +227,15 @@ def _workers(scratch: Path) -> list[int]:
 
 
 def _kernels() -> list[tuple[int, Path]]:
-    """Every process of this user that runs User-Mode Linux, and where it works."""
+    """Every process of this user that runs User-Mode Linux, and where it works. Not those of another root directory
+    (chroot(1)), whose paths read like ours and mean other places.
+    """
     found = []
+    root = Path("/").stat()
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if _UMID in (entry / "cmdline").read_bytes() and _is_ours(int(entry.name)):
+            ours = _UMID in (entry / "cmdline").read_bytes() and _is_ours(int(entry.name))
+            if ours and os.path.samestat((entry / "root").stat(), root):
                 place = _place(int(entry.name))
                 if start_time(int(entry.name)) is not None:
                     found.append((int(entry.name), place))
