@@ -87,7 +87,7 @@ def _sandboxes(study: Study) -> list[str]:
 
 def _has_ended(entry: Instance) -> bool:
     """Not by the run's own end, which is no part of the story, nor as it came, while a probe's kill was under way."""
-    by_the_run = entry.asked and (entry.stop is None or not entry.stop.with_pod)
+    by_the_run = entry.asked and (entry.stop is None or not entry.stop.with_pod or entry.cut_short)
     return entry.exited_s is not None and not by_the_run
 
 
@@ -101,9 +101,13 @@ def still_there(instances: list[Instance]) -> list[Instance]:
 
 
 def gone_as(entry: Instance) -> str | None:
-    """The status of its pod that was scaled away or preempted; None where it was not."""
-    scaled = entry.exited_s is not None and entry.stop is not None and entry.stop.why in REMOVED
-    return entry.stop.gone if scaled and entry.stop is not None else None
+    """The status of its pod that was scaled away or preempted; None where it was not, or had not gone by the run's
+    end.
+    """
+    stop = entry.stop
+    if entry.exited_s is None or stop is None or stop.why not in REMOVED or stop.cut_s is not None:
+        return None
+    return stop.gone
 
 
 def _is_scaled_down(entry: Instance) -> bool:

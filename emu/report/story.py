@@ -13,6 +13,7 @@ from emu.report.topics.held_back import hindered
 from emu.report.topics.kill_headline import FULL, kill_headline
 from emu.report.topics.latency import BROUGHT
 from emu.report.topics.machine import machine_headline
+from emu.report.topics.never_ready import headlines as never_ready
 from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.registry import in_words
 from emu.report.topics.requests import TOO_SLOW, answers_headline, bound_headline, failures_headline
@@ -59,7 +60,8 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
         answers = failures_headline(study) if study.kills[0].in_flight else answers_headline(study)
         return "; ".join([kill_headline(study), *answers])
     if said := exits_headline(study, summary):
-        clauses = [*said, *stall_headline(study), *hindered(study)]
+        # A revision that was never ready has the end of its app as the reason.
+        clauses = [*(never_ready(study) or said), *stall_headline(study), *hindered(study)]
         answer = PAGE_CACHE.headline(study, summary) if all(one.exit_code == 0 for one in ended(study)) else []
         return "; ".join([*answer, *clauses, *answers_headline(study)])
     killed = [entry for entry in study.instances if forced(entry)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from emu.messages import SANDBOX
 from emu.record.events import (
@@ -57,7 +58,9 @@ def read_instances(events: list[Event], origin: float) -> list[Instance]:
             if entry.stop is None or not (entry.stop.with_pod or entry.stop.why == "run"):
                 entry = replace(entry, ready=event.ready)
         elif isinstance(event, ContainerStopping):
-            entry = replace(entry, stop=entry.stop or Stop(event.why, t, event.grace_s))
+            cut = entry.stop is not None and event.why == "run"
+            stop = replace(entry.stop, cut_s=t) if entry.stop is not None and cut else entry.stop
+            entry = replace(entry, stop=stop or Stop(event.why, t, event.grace_s))
         else:
             entry = replace(
                 entry,
@@ -71,7 +74,16 @@ def read_instances(events: list[Event], origin: float) -> list[Instance]:
             if entry.completed:
                 entry = replace(entry, ready_s=t, ready=True)
         found[event.owner] = entry
-    return list(found.values())
+    return _cut_with_their_pod(list(found.values()))
+
+
+def _cut_with_their_pod(instances: list[Instance]) -> list[Instance]:
+    """A pod is there until its last container has ended: what the run's end did to that one, it did to the pod."""
+    cuts = {one.pod: one.stop.cut_s for one in instances if one.stop is not None and one.stop.cut_s is not None}
+    return [
+        replace(one, stop=replace(one.stop, cut_s=cuts[one.pod])) if one.stop is not None and one.pod in cuts else one
+        for one in instances
+    ]
 
 
 def owner_of(study: Study, owner: Owner) -> Owner:
@@ -84,12 +96,13 @@ def owner_of(study: Study, owner: Owner) -> Owner:
 
 
 def with_signals(study: Study, entry: Instance) -> Instance:
-    """With the signals that Docker sent to end it."""
+    """With the signals that Docker sent to end it, less those with which the run cut that short."""
     if entry.stop is None:
         return entry
+    until = inf if entry.stop.cut_s is None else entry.stop.cut_s
     sent: dict[str, float] = {}
     for event in study.docker_events:
-        if event.text == "kill" and event.detail.get("id") == entry.id and event.t >= entry.stop.asked_s:
+        if event.text == "kill" and event.detail.get("id") == entry.id and entry.stop.asked_s <= event.t < until:
             sent.setdefault(str(event.detail.get("signal")), event.t)
     stop = replace(entry.stop, sigterm_s=sent.get(_SIGTERM), sigkill_s=sent.get(_SIGKILL))
     return replace(entry, stop=stop)

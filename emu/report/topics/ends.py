@@ -23,9 +23,9 @@ HOOK_S = 0.5
 
 
 def end_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
-    """All ends that no OOM kill explains, and the restarts. The headline says the first where nothing was killed."""
+    """All ends that no OOM kill explains, and the restarts. What the headline says is left out later."""
     return [
-        *exits(study, summary, skip_first=not study.kills),
+        *exits(study, summary),
         *_ended_with_the_engine(study),
         *_restarts(study),
         *_stops(study),
@@ -43,7 +43,7 @@ def exits_headline(study: Study, summary: dict[str, Any]) -> list[str]:
     return [said[0].rstrip("."), *([f"{listed(others)} ended too"] if others else [])]
 
 
-def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -> list[str]:
+def exits(study: Study, summary: dict[str, Any]) -> list[str]:
     """Containers that ended by themselves or by another hand, without an OOM kill, those alike in one sentence; and
     those that a failed probe should have ended.
     """
@@ -55,7 +55,7 @@ def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) ->
     worst_first = sorted(alike.values(), key=lambda entries: entries[0].exit_code == 0)
     found = [f"{_exit(study, summary, entries)}." for entries in worst_first]
     found += [f"{_not_ended(entry, entry.stop)}." for entry in study.instances if entry.stop and _lingers(entry)]
-    return found[1:] if skip_first else found
+    return found
 
 
 def _lingers(entry: Instance) -> bool:
@@ -165,23 +165,42 @@ def _stops(study: Study) -> list[str]:
 
 
 def _scaled_away(study: Study) -> list[str]:
-    """Containers that only SIGKILL ended as their pods were scaled away, each in a sentence."""
+    """Containers that only SIGKILL ended as their pods were scaled away, or not even that, each in a sentence."""
     found = []
     for name in study.containers:
-        stops = [one.stop for one in study.instances_of(name) if one.stop is not None and one.exited_s is not None]
-        waits = [one.sigkill_s - one.asked_s for one in stops if one.why == SCALE_DOWN and one.sigkill_s is not None]
+        ended = [one for one in study.instances_of(name) if one.stop is not None and one.exited_s is not None]
+        ended = [one for one in ended if one.stop is not None and one.stop.why == SCALE_DOWN]
+        stops = [one.stop for one in ended if one.stop is not None]
+        waits = [one.sigkill_s - one.asked_s for one in stops if one.sigkill_s is not None]
         if waits:
             times = f" {often(len(waits))}" if len(waits) > 1 else ""
             most = f"{'up to ' if times else ''}{format_seconds(max(waits))}"
             text = f"{name} did not end on SIGTERM as its pod was scaled away{times}"
             found.append(f"{text}: SIGKILL came {most} after it was asked to stop.")
+        cut = [one.stop for one in ended if one.cut_short and one.stop is not None and _had_sigterm(one.stop)]
+        found += [f"{_cut_short(name, one, ' as its pod was scaled away')}." for one in cut]
     return found
+
+
+def _had_sigterm(stop: Stop) -> bool:
+    """It had been sent SIGTERM a while ago when the run ended it."""
+    return stop.cut_s is not None and stop.sigterm_s is not None and stop.cut_s - stop.sigterm_s >= LEAST_GRACE_S
+
+
+def _cut_short(name: str, stop: Stop, when: str = "") -> str:
+    """Of one that was still to end as the run did; `when` it was asked."""
+    assert stop.cut_s is not None
+    text = f"{name} was asked to stop{when} at {format_seconds(stop.asked_s)}"
+    since, due = format_seconds(stop.cut_s - stop.asked_s), format_seconds(stop.grace_s)
+    return f"{text} and still ran {since} later, when the run ended: SIGKILL was due {due} after it was asked"
 
 
 def stop_words(study: Study, entry: Instance) -> str:
     """When it was asked to stop, and whether SIGTERM was enough."""
     assert entry.stop is not None and entry.exited_s is not None
     stop = entry.stop
+    if entry.cut_short:
+        return f"{_cut_short(entry.container, stop)}."
     text = f"{entry.container} was asked to stop at {format_seconds(stop.asked_s)}"
     if (hook := _hook_s(stop)) is not None:
         grace = format_seconds(stop.grace_s)

@@ -75,11 +75,18 @@ def _pod_status(study: Study) -> tuple[str | None, str | None]:
     if not study.pod_statuses:
         return None, None
     pods = {one.pod for name in study.containers for one in still_there(study.instances_of(name))}
-    newest = next((one for one in reversed(study.pod_statuses) if one.pod in pods), study.pod_statuses[-1])
+    shown = [one for one in study.pod_statuses if not _after_the_run(study, one)] or study.pod_statuses
+    newest = next((one for one in reversed(shown) if one.pod in pods), shown[-1])
     gone = None
     if study.containers and newest.pod and pod_age_s(study) is None:
         gone = gone_as(study.instances_of(study.containers[-1])[-1])
     return (newest.text, newest.detail["ready"]) if gone is None else (gone, "0/0")
+
+
+def _after_the_run(study: Study, status: Happening) -> bool:
+    """Whether it came of how the run's end ended a pod that was still to end."""
+    cuts = (one.stop.cut_s for one in study.instances if one.pod == status.pod and one.stop is not None)
+    return any(cut is not None and status.t >= cut for cut in cuts)
 
 
 def parts(view: View) -> Iterator[Part]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emu.messages import SANDBOX
 from emu.policy.lifecycle import all_ready
 from emu.report.topics.topic import Figures, Topic
 from emu.report.words import listed
+from emu.study.model.instances import container_of
 from emu.study.model.study import Happening, Study
 from emu.units import format_seconds, often
 
@@ -22,7 +24,7 @@ _LATE_S = 0.5
 
 @dataclass(frozen=True)
 class _Unready:
-    """One pod that failed its readiness probe while requests were sent to it."""
+    """One pod that was not READY while requests were sent to it: its readiness probe failed, or it never was."""
 
     pod: str
     containers: tuple[str, ...]
@@ -34,7 +36,7 @@ class _Unready:
 
 
 def headline(study: Study, summary: Figures) -> list[str]:
-    """A pod that was never ready: on a cluster nothing would have reached it."""
+    """A pod that was never ready, and why: on a cluster nothing would have reached it."""
     return [_never(study, one) for one in _unready(study) if one.never][:1]
 
 
@@ -71,8 +73,21 @@ def _down(study: Study) -> list[str]:
 
 
 def _never(study: Study, one: _Unready) -> str:
-    failed = f"{_probes(one)} failed {often(one.failures)}"
-    return f"{_called(study, one.pod)} was never ready because {failed}, and a cluster would have sent it no request"
+    because = f" because {_probes(one)} failed {often(one.failures)}"
+    why = because if one.failures else _though(study, one.pod)
+    return f"{_called(study, one.pod)} was never ready{why}, and a cluster would have sent it no request"
+
+
+def _though(study: Study, pod: str) -> str:
+    """How long its containers ran, and whether queue-proxy ever got a connection to the app."""
+    mine = [one for one in study.instances if one.pod == pod and container_of(one.container) != SANDBOX]
+    begun = [one.started_s for one in mine if one.started_s is not None]
+    if len(begun) < len(mine) or not begun:
+        return ""
+    ran = f" in the {format_seconds(study.duration_s - max(begun))} that its containers ran"
+    asked = [one.reason for one in study.requests or () if one.pod in ("", pod)]
+    refused = bool(asked) and all(reason == "app-refused" for reason in asked)
+    return f"{ran}, as nothing listened on the app's port that queue-proxy asks" if refused else ran
 
 
 def _for_a_time(study: Study, one: _Unready) -> str:
@@ -110,7 +125,7 @@ def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None
     failed = [one for one in study.failed_probes if one.pod == pod and one.text.startswith("Readiness")]
     statuses = [one for one in study.pod_statuses if one.pod == pod]
     ready_at = [one.t for one in statuses if _is_ready(one)]
-    if not failed or not statuses:
+    if not statuses:
         return None
     spans = _spans(study, pod, begin, end)
     exits = [one.exited_s for one in study.instances if one.pod == pod and one.exited_s is not None]
@@ -121,6 +136,8 @@ def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None
     )
     names = tuple(dict.fromkeys(one.subject for one in failed))
     never = not any(t <= end for t in ready_at) and not any(t < end for t in exits)
+    if not failed and not never:
+        return None
     return _Unready(pod, names, len(failed), seconds, never)
 
 

@@ -140,6 +140,8 @@ SLOW_SHARE = 0.1
 TOO_SLOW = "This machine is too slow for the scenario"
 BUSY_SHARE = 0.2
 """A machine whose recorder is late with more than this share of its samples has other things to do."""
+SELDOM_SHARE = 0.4
+"""So is one whose recorder took less than this share of the samples that it was to take: each costs it too much."""
 _SEEN = {
     "refused": "were refused a connection",
     "reset": "were reset",
@@ -175,6 +177,8 @@ def _outcomes(requests: dict[str, Any]) -> list[str]:
         if rest > 0:
             if reasons and name == "unanswered":  # the run's end is the reason, wherever they were
                 seen.append("1 other had no answer then" if rest == 1 else f"{rest:,} others had no answer then")
+            elif reasons and name == "timeout":  # the client's patience is
+                seen.append("1 other was given up, too" if rest == 1 else f"{rest:,} others were given up, too")
             else:
                 seen.append(_number(rest, f"{plain} for other or unknown reasons" if reasons else plain))
     if len(seen) == 1:
@@ -205,15 +209,21 @@ def bound_headline(study: Study) -> str:
         if asked and in_time <= (1 - SLOW_SHARE) * asked:
             rest = f" and {phase.unsent:,} not at all" if phase.unsent else ""
             return f"{TOO_SLOW}: it sent {in_time:,} of {count(asked, 'request')} in time{rest}, and {bound}. "
-        cost = study.recorder
-        busy = cost is not None and cost.late > BUSY_SHARE * cost.samples
-        why = (
-            f"; this machine was busy: {share(cost.late, cost.samples)} of the samples were late"
-            if cost and busy
-            else ""
-        )
-        return f"{bound[0].upper()}{bound[1:]}{why}. "
+        return f"{bound[0].upper()}{bound[1:]}{_busy(study)}. "
     return ""
+
+
+def _busy(study: Study) -> str:
+    """That this machine had other things to do, where its recorder came to its samples late or seldom."""
+    cost = study.recorder
+    if cost is None or not cost.samples:
+        return ""
+    if cost.late > BUSY_SHARE * cost.samples:
+        return f"; this machine was busy: {share(cost.late, cost.samples)} of the samples were late"
+    wanted = int(study.duration_s / cost.interval_s)
+    if cost.samples >= SELDOM_SHARE * wanted:
+        return ""
+    return f"; this machine was busy: it took {cost.samples:,} samples of each cgroup, and {wanted:,} were wanted"
 
 
 def answers_headline(study: Study) -> list[str]:

@@ -130,8 +130,13 @@ def _pending(name: str, service: dict[str, Any]) -> str:
 def _sentence(name: str, service: dict[str, Any]) -> str:
     panics = f", and panicked {often(service['panics'])}" if service["panics"] else ""
     changes = service["decisions"]["changes"]
+    did = (
+        f"changed the number of pods {often(changes)}"
+        if changes
+        else "left each revision as many pods as it began with"
+    )
     return (
-        f"The autoscaler of {name} changed the number of pods {often(changes)}{panics}: it wanted "
+        f"The autoscaler of {name} {did}{panics}: it wanted "
         f"{service['pods_desired_max']} at most, {service['pods_ready_max']} at most were ready, "
         f"and it ended with {service['pods_final']}. `emu why` lists its decisions."
     )

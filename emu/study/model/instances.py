@@ -30,6 +30,10 @@ class Stop:
     """When Docker sent SIGKILL; None if it was not needed."""
     to_zero: bool = True
     """Of a pod that was scaled away: no pod of its service was to stay."""
+    cut_s: float | None = None
+    """When the run was over and ended its pod, of which a container had not ended yet; None where all had their
+    time.
+    """
 
     @property
     def gone(self) -> str:
@@ -107,6 +111,12 @@ class Instance:
     def is_finding(self) -> bool:
         """Its end was not our own doing; an OOM kill never is, even while the run is being ended."""
         return self.exited_s is not None and (not self.asked or self.oom_ended)
+
+    @property
+    def cut_short(self) -> bool:
+        """It was to end, and the run's end came first."""
+        cut_s = None if self.stop is None else self.stop.cut_s
+        return cut_s is not None and (self.exited_s is None or self.exited_s >= cut_s)
 
     @property
     def completed(self) -> bool:

@@ -107,6 +107,36 @@ def test_a_container_that_ignores_sigterm_is_named_where_its_pod_is_scaled_away(
     )
 
 
+def test_a_pod_that_was_still_to_end_when_the_run_did_is_terminating(tmp_path: Path) -> None:
+    """What the run's end did is not laid to the grace period, and the pod has not gone."""
+    run = _run(tmp_path / "run")
+    run.start("queue-proxy", memory_max=64 * MIB)
+    run.status("2/2", "Running")
+    run.sample()
+    run.advance(2.0)
+    for name in ("queue-proxy", "app"):
+        run.stop(name, "scale-down", 300.0)
+        run.signal(name, 15)
+    run.advance(3.0)
+    run.exit("queue-proxy", 0, asked=True)
+    run.status("1/2", "Terminating")
+    run.advance(60.0)
+    run.stop("app", "run", 0.0)
+    run.advance(62.0)
+    run.signal("app", 9)
+    run.exit("app", 137, asked=True)
+    run.status("0/2", "Terminating")
+    summary = summarize(read_study(run.finish()))
+    assert (
+        "app was asked to stop as its pod was scaled away at 2.0 s and still ran 58.0 s later, when the run ended: "
+        "SIGKILL was due 5 min 0 s after it was asked." in summary["verdict"]["sentences"]
+    )
+    assert not any("did not end on SIGTERM" in text for text in summary["verdict"]["sentences"])
+    assert (summary["pod"]["ready"], summary["pod"]["status"]) == ("1/2", "Terminating")
+    states = {name: one["state"] for name, one in summary["containers"].items()}
+    assert (states["queue-proxy"]["reason"], states["app"]["state"]) == ("Completed", "Running")
+
+
 def test_several_kills_are_in_order_and_each_names_its_container(tmp_path: Path) -> None:
     """The one that is killed again last is still the first, and which process was whose is said."""
     run = FakeRun(tmp_path / "run", name="two")

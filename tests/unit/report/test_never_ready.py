@@ -8,7 +8,9 @@ import pytest
 
 from emu.record.events import ScaleDecided
 from emu.record.rundir import RunDir
+from emu.report.summary import summarize
 from emu.report.topics.never_ready import headlines, sentences
+from emu.report.topics.services import SERVICES
 from emu.study.model.instances import Instance, PodEvent
 from emu.study.model.study import Happening, Study
 from emu.study.services import services
@@ -44,6 +46,18 @@ def test_an_app_that_ends_is_an_unhealthy_container(study: Study) -> None:
     what = "shop-00001 was never ready, because its app ended twice, with exit code 3 in the end"
     status = "ContainerHealthy False, ExitCode3: Container failed with: no such model"
     assert reported(study, *ends) == [what, f"{what}; Knative's status of it would be {status}."]
+
+
+def test_the_headline_says_that_it_was_never_ready_not_only_that_its_app_ended(study: Study) -> None:
+    """Which is why; and an autoscaler that changed nothing is not said to have done so 0 times."""
+    app = Instance("app", 0, pod=POD, created_s=0.0, started_s=0.1, exited_s=0.2, exit_code=3, reason="Error")
+    what = reported(study, app)[0]
+    summary = summarize(study)
+    assert summary["verdict"]["headline"] == what
+    assert "app ended by itself at 200 ms with exit code 3." in summary["verdict"]["sentences"]
+    summary["services"]["shop"] |= {"pods_desired_max": 2, "panics": 0}
+    said = SERVICES.sentences(study, summary)
+    assert any("left each revision as many pods as it began with: it wanted 2 at most" in text for text in said)
 
 
 def test_a_program_that_cannot_be_started_is_named(study: Study) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from emu.report.summary import summarize
 from emu.study.study import read_study
-from tests.fakes import MIB, FakeRun
+from tests.fakes import MIB, ORIGIN, FakeRun
 
 FAILED = "Readiness probe failed: HTTP probe failed with statuscode: 503"
 
@@ -35,6 +36,29 @@ def test_a_pod_that_was_never_ready_is_the_headline(tmp_path: Path) -> None:
     headline = _verdict(run)["headline"]
     assert "the pod was never ready because the readiness probe of queue-proxy failed 7 times" in headline
     assert "and a cluster would have sent it no request" in headline
+
+
+def test_a_pod_that_was_never_ready_without_a_failed_probe_is_too(tmp_path: Path) -> None:
+    """queue-proxy goes on trying for a while before it says no; that nothing listens shows in its answers."""
+    run = _begun(tmp_path / "run")
+    run.sample()
+    run.requests(3, 2.0, 6.0, takes_s=0.01, status=502)
+    run.advance(8.0)
+    path = run.run.new_log(run.name, "queue-proxy", 0)
+    path.parent.mkdir(exist_ok=True)
+    ended = {
+        "t": run.t,
+        "event": "requests-ended",
+        "status": 502,
+        "reason": "dial-failed",
+        "why": "connection refused",
+    }
+    each = [[ORIGIN + 2.009 + n * 4 / 3, 0.0, 0.0, 0.001] for n in range(3)]
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in ({"recordsEnds": True}, {**ended, "each": each})))
+    assert (
+        "the pod was never ready in the 8.0 s that its containers ran, as nothing listened on the app's port that "
+        "queue-proxy asks, and a cluster would have sent it no request" in _verdict(run)["headline"]
+    )
 
 
 def test_a_pod_that_was_ready_for_a_time_is_mentioned(tmp_path: Path) -> None:

@@ -187,3 +187,18 @@ def test_a_busy_machine_is_named_where_something_did_not_come(tmp_path: Path) ->
         f"After 10.0 s phase steady ended before what it waited for ({WAITED}); "
         "this machine was busy: 34 % of the samples were late. "
     )
+
+
+def test_a_machine_that_took_few_samples_was_busy(tmp_path: Path) -> None:
+    """Each cost so much that the recorder took them seldom: none of them was late then."""
+    run = run_of(tmp_path / "run")
+    run.phase("steady", 1.0, 11.0, until=WAITED, met=False)
+    run.requests(100, 1.0, 11.0, phase="steady")
+    run.advance(12.0)
+    study = read_study(run.finish())
+    wanted = int(study.duration_s / 0.01)
+    study.recorder = RecorderCost(0.01, wanted // 5, 0, 5.0, 1)
+    said = f"; this machine was busy: it took {wanted // 5:,} samples of each cgroup, and {wanted:,} were wanted. "
+    assert bound_headline(study).endswith(said)
+    study.recorder = RecorderCost(0.01, wanted // 2, 0, 5.0, 1)
+    assert "busy" not in bound_headline(study)
