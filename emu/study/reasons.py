@@ -337,6 +337,10 @@ def _of_error(study: Study, request: Request) -> str:
     ended = _ended_around(study, instances, request.done_s)
     if request.error in ("closed", "reset", "short-body", "unreachable") and ended is not None:
         return f"{who}-{_fate(ended)}"
+    # What was switched to another protocol, queue-proxy only passes on: it records no end of it.
+    behind = [one for one in study.instances if one.pod == request.pod and one.container.rpartition("/")[2] == APP]
+    if request.error == "short-body" and (gone := _ended_around(study, behind, request.done_s)) is not None:
+        return f"{APP}-{_fate(gone)}"
     stopping = any(one.stop is not None and one.stop.asked_s <= request.done_s for one in instances[-1:])
     return f"{who}-draining" if stopping else NOT_RECORDED
 

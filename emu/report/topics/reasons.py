@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from emu.messages import QUEUE_PROXY
+from emu.messages import APP, QUEUE_PROXY
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
 from emu.study.model.instances import container_of
 from emu.study.model.requests import Request
@@ -45,6 +45,7 @@ _FATES = {
 _ANSWERING = f"{CLIENT_LEFT}-answering"
 _PROXY = {
     **{f"{who}-{fate}": words for who in (QUEUE_PROXY, CONTAINER) for fate, words in _FATES.items()},
+    **{f"{APP}-{fate}": words.replace("{server}", "{app}") for fate, words in _FATES.items()},
     "run-over": "",
     NO_POD: "while there was no pod",
     f"{CLIENT_LEFT}-in-app": "while in {app}",
@@ -64,6 +65,17 @@ _APP = {
     DOWN: ", while the app was down or not ready",
 }
 
+_SAID_BY_NONE = (
+    "-exited",
+    "-stopped",
+    "-draining",
+    "-liveness",
+    "-startup",
+    "-not-started",
+    "-not-listening",
+    NO_POD,
+)
+"""How the reasons end that a headline of something else has not; that of an OOM kill says what it was."""
 _IN_BRIEF = {
     "queue-full": "{who}'s queue was full",
     "response-timeout": "{who}'s response timeout",
@@ -87,6 +99,9 @@ _IN_BRIEF = {
 its name.
 """
 
+_BRIEF_FATES = {reason: words for reason, words in _PROXY.items() if reason.endswith(_SAID_BY_NONE)}
+"""The same of what became of a container."""
+
 
 def brief(study: Study, alike: Sequence[Request]) -> str:
     """Why most of these, which ended alike, did; empty where that is not known, or says nothing more."""
@@ -94,14 +109,20 @@ def brief(study: Study, alike: Sequence[Request]) -> str:
     mine = (reason or "").startswith(f"{ACTIVATOR}-")
     proxied = any(container_of(one.container) == QUEUE_PROXY for one in study.instances)
     known = None if reason == CLIENT_LEFT else _IN_BRIEF.get((reason or "").removeprefix(f"{ACTIVATOR}-"))
+    known = _BRIEF_FATES.get(reason or "", known)
     if known is None or (reason == BY_APP and not proxied):
         return ""
     who, there = ("the activator", QUEUE_PROXY) if mine else (QUEUE_PROXY, "the app")
+    names = {one.container or QUEUE_PROXY for one in alike if one.reason == reason}
+    server = names.pop() if len(names) == 1 else "what was asked"
     ends = [one.end for one in alike if one.reason == reason and one.end is not None]
     timed_out = (reason or "").endswith("-timeout")
     never = f", before {there} had seen {'it' if number == 1 else 'them'}"
     unseen = never if timed_out and ends and all(end.app_s is None for end in ends) else ""
-    return f"{'' if number == len(alike) else 'mostly '}{known.format(who=who, there=there)}{unseen}"
+    if alike[0].error == "refused":  # its port is closed when that is over
+        known = known.replace("as ", "after ", 1) if known.startswith("as ") else known
+    text = known.format(who=who, there=there, app=there, server=server)
+    return f"{'' if number == len(alike) else 'mostly '}{text}{unseen}"
 
 
 def reason_words(burst: dict[str, Any]) -> str:

@@ -201,6 +201,36 @@ def test_a_headline_says_in_brief_why_requests_failed(tmp_path: Path) -> None:
     )
 
 
+def test_a_websocket_that_breaks_off_has_what_became_of_the_app(tmp_path: Path) -> None:
+    """queue-proxy passes on what was switched to another protocol, and records no end of it."""
+    run = started(tmp_path / "run")
+    run.requests(5, 0.5, 0.6, done_s=1.02, status=101, error="short-body")
+    run.advance(1.0)
+    run.exit("app", 3)
+    run.advance(3.0)
+    summary = summary_of(run.finish())
+    assert summary["requests"]["reasons"] == {"short-body": {"app-exited": 5}}
+    assert summary["verdict"]["headline"].endswith("; all 5 requests were cut off midway (as the app ended)")
+    assert "All 5 requests were cut off midway as the app ended." in summary["verdict"]["sentences"]
+
+
+def test_a_headline_says_what_became_of_a_container_that_was_asked(tmp_path: Path) -> None:
+    """Where it is not what the headline begins with, as a kill is."""
+    run = Logged(tmp_path / "run", name="plain")
+    run.start("app", memory_max=64 * MIB)
+    run.sample()
+    run.requests(2, 0.5, 0.6, done_s=1.02, status=None, error="closed", container="app")
+    run.advance(1.0)
+    run.stop("app", "pod", 30.0)
+    run.exit("app", 0, asked=True)
+    run.requests(2, 1.5, 1.6, status=None, error="refused", container="app")
+    run.advance(3.0)
+    assert (
+        "2 of 4 requests were closed without a byte of answer (as app was stopped) and 2 were refused a connection "
+        "(after app was stopped); " in summary_of(run.finish())["verdict"]["headline"]
+    )
+
+
 def test_a_headline_says_where_requests_were_that_had_no_answer_by_the_end(tmp_path: Path) -> None:
     """Where queue-proxy has recorded it."""
     run = started(tmp_path / "run")
