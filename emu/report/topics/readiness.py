@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emu.messages import SANDBOX
+from emu.messages import QUEUE_PROXY, SANDBOX
 from emu.policy.lifecycle import all_ready
 from emu.report.topics.topic import Figures, Topic
 from emu.report.words import listed
@@ -42,8 +42,8 @@ def headline(study: Study, summary: Figures) -> list[str]:
 
 def sentences(study: Study, summary: Figures) -> list[str]:
     """Each such pod, and each that was READY only for a time."""
-    found = [f"{_never(study, one) if one.never else _for_a_time(study, one)}." for one in _unready(study)]
-    return [*found, *_down(study)]
+    found = [_never(study, one) if one.never else _for_a_time(study, one) for one in _unready(study)]
+    return [*(f"{text[0].upper()}{text[1:]}." for text in found), *_down(study)]
 
 
 def _down(study: Study) -> list[str]:
@@ -136,9 +136,15 @@ def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None
     )
     names = tuple(dict.fromkeys(one.subject for one in failed))
     never = not any(t <= end for t in ready_at) and not any(t < end for t in exits)
-    if not failed and not never:
+    if not failed and not (never and _unready_proxy(study, pod)):
         return None
     return _Unready(pod, names, len(failed), seconds, never)
+
+
+def _unready_proxy(study: Study, pod: str) -> bool:
+    """Whether its queue-proxy never was ready: any other container without a probe is ready at once on a cluster."""
+    proxies = [one for one in study.instances if one.pod == pod and container_of(one.container) == QUEUE_PROXY]
+    return bool(proxies) and all(one.ready_s is None for one in proxies)
 
 
 def _spans(study: Study, pod: str, begin: float, end: float) -> list[tuple[float, float]]:

@@ -61,6 +61,16 @@ def test_a_pod_that_was_never_ready_without_a_failed_probe_is_too(tmp_path: Path
     )
 
 
+def test_a_container_without_a_probe_is_ready_at_once_on_a_cluster(tmp_path: Path) -> None:
+    """emu waits until it listens; that it never did keeps no request away there."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB, ready=False)
+    run.status("0/1", "Running")
+    run.requests(3, 2.0, 6.0, status=None, error="refused", container="app")
+    run.advance(8.0)
+    assert "never ready" not in _verdict(run)["headline"]
+
+
 def test_a_pod_that_was_ready_for_a_time_is_mentioned(tmp_path: Path) -> None:
     """Three seconds of the load."""
     run = _begun(tmp_path / "run")
