@@ -31,6 +31,7 @@ class Ending:
         self._put = put
         self._threads: list[threading.Thread] = []
         self._hurried = threading.Event()
+        self._run_over = False
         self._unsignalled: set[str] = set()
         """Ids of the containers without a hook that have not got their SIGTERM yet, at the pod's end."""
         self._ended: set[str] = set()
@@ -43,6 +44,10 @@ class Ending:
     def hurry(self) -> None:
         """End hooks and grace periods early, those under way among them."""
         self._hurried.set()
+
+    def run_over(self) -> None:
+        """What a hook under way asks ends now without regard to it: that it fails says nothing."""
+        self._run_over = True
 
     def hold_hooks(self, until_signalled: Collection[str]) -> None:
         """At the pod's end: hooks wait until these containers, which have none, have their SIGTERM."""
@@ -102,5 +107,5 @@ class Ending:
         try:
             prober.run_hook(hook, self._containers.target(instance, "preStop"), grace_s, self._hurried)
         except EmuError as error:
-            if not self.hurried:  # else the run is over, and what the hook asked was ended before its time
+            if not (self.hurried or self._run_over):  # else what the hook asked was ended before its time
                 self._put(HookFailed(instance.container, f"{error.what}: {error.why}"))

@@ -59,6 +59,8 @@ class Termination:
             self._ending.hold_hooks(
                 {one.id for one in self._running() if template.container(one.container).signalled_at_once}
             )
+        else:
+            self._ending.run_over()
         self._probes.end(hooks=hooks)
         self._stop_all(grace_s, why if hooks else "run", said=hooks)
 

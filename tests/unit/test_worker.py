@@ -16,7 +16,7 @@ from emu.kubelet.worker import PodWorker
 from emu.policy.kubelet.environment import KeyRef
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import ProbeRule
-from emu.record.events import ContainerExited, EventLog, KubeletEvent, read_events
+from emu.record.events import ContainerExited, ContainerStopping, EventLog, KubeletEvent, read_events
 from emu.runtime.api import EngineGone
 from emu.spec import ExecSpec, HttpGetSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
@@ -34,7 +34,8 @@ class Working:
         self.facts: list[Fact] = []
         self.exits: list[str] = []
         job = ContainerTemplate(name="job", image="batch:1", probes={"liveness": LIVENESS})
-        other = ContainerTemplate(name="other", image="batch:1", pre_stop=pre_stop)
+        probes = {"liveness": LIVENESS}  # of the one with a hook, too
+        other = ContainerTemplate(name="other", image="batch:1", pre_stop=pre_stop, probes=probes if pre_stop else {})
         template = PodTemplate(containers=(job, other), back_off=BackOffRule(0.0, 0.0))
         pod = fake_pod(template, self.engine, FakePodCgroup(folder), self.log)
         self.worker = PodWorker(
@@ -157,6 +158,27 @@ def test_a_hook_that_the_end_of_the_run_cuts_off_has_not_failed(
     working.log.close()
     failed = [fact.container for fact in working.facts if isinstance(fact, HookFailed)]
     assert failed == ([] if run_is_over else ["other"])
+
+
+def test_a_hook_before_a_restart_that_the_end_of_the_run_cuts_off_has_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was under way for a failed probe when the run ended the pod, and with it what the hook asked."""
+    working = Working(tmp_path, pre_stop=HttpGetSpec(path="/wait-for-drain"))
+
+    def cut_off(*given: object) -> None:
+        working.worker.begin_stop(hooks=False)
+        raise EmuError("PreStopHook failed", "EOF", "")
+
+    monkeypatch.setattr(prober, "run_hook", cut_off)
+    old = working.worker.instances["other"]
+    working.worker.take(ProbeAnswered(old, "liveness", LIVENESS, Answer("failure", "not well")))
+    working.worker.join()
+    working.log.close()
+    assert [fact for fact in working.facts if isinstance(fact, HookFailed)] == []
+    assert [one.why for one in read_events(tmp_path / "events.jsonl") if isinstance(one, ContainerStopping)][
+        -1
+    ] == "run"
 
 
 def test_a_pod_that_ends_starts_nothing(working: Working) -> None:

@@ -43,12 +43,20 @@ def kill_headline(study: Study) -> str:
         if (first.in_backlog or 0) >= WORTH_A_WORD * first.in_flight:
             text += f", {first.in_backlog:,} of them not accepted yet"
     text += filled_by_the_kernel(first)
-    text += "; the container lived on" if first.child else ""
+    text += f"; the container lived on{_for_the_probe(study, first)}" if first.child else ""
     text += _elsewhere(study, first, mine) + _refused(study, first)
     others = [kill for kill in first_of_each(study.kills) if kill.container != first.container]
     text += "".join(f"; {kill.container} was OOM-killed too{_at_another(kill, first)}" for kill in others)
     mentioned = {kill.container for kill in others} | {first.container}
     return text + "".join(f"; {held}" for held in _others_held(study, first, mentioned))
+
+
+def _for_the_probe(study: Study, kill: OomVerdict) -> str:
+    """That a probe whose command was killed had failed thereby, and the container was killed for it."""
+    mine = [one for one in study.instances if one.container == kill.container and one.killed_for is not None]
+    mine = [one for one in mine if not one.asked and (one.exited_s or 0.0) >= kill.time_s]
+    number = sum(one.killed_for == kill.victim_is for one in mine)
+    return f", and was killed {often(number)} for that probe, which failed" if number else ""
 
 
 def victim_words(kill: OomVerdict) -> str:

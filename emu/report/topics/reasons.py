@@ -215,7 +215,8 @@ def _timer(reason: str, burst: dict[str, Any], there: str) -> str:
     period = "an unknown length" if burst["period_s"] is None else format_seconds(burst["period_s"])
     by_activator = burst["by"] == ACTIVATOR
     here = "the activator" if by_activator else QUEUE_PROXY
-    since = _IDLE_SINCE.get(str(burst["outcome"]), _IDLE).format(here)
+    begun = "short-body" if str(burst["outcome"]).isdigit() and burst["outcome"] not in _SELF_SAID else ""
+    since = _IDLE_SINCE.get(begun or str(burst["outcome"]), _IDLE).format(here)
     text = _COUNTED[reason].format(period, here, since)
     waited, held, never = burst["waited_ms"], burst["held_ms"], int(burst["never_in"])
     place = "a pod or a place in it" if by_activator else "a place"

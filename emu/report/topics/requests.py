@@ -142,7 +142,9 @@ BUSY_SHARE = 0.2
 """A machine whose recorder is late with more than this share of its samples has other things to do."""
 SELDOM_SHARE = 0.4
 """So is one whose recorder took less than this share of the samples that it was to take: each costs it too much."""
+CUT_SHORT = "cut-short"
 _SEEN = {
+    CUT_SHORT: "were answered and cut short",
     "refused": "were refused a connection",
     "reset": "were reset",
     "closed": "were closed without a byte of answer",
@@ -179,6 +181,8 @@ def _outcomes(requests: dict[str, Any]) -> list[str]:
                 seen.append("1 other had no answer then" if rest == 1 else f"{rest:,} others had no answer then")
             elif reasons and name == "timeout":  # the client's patience is
                 seen.append("1 other was given up, too" if rest == 1 else f"{rest:,} others were given up, too")
+            elif name.isdigit() and int(name) < SERVER_ERROR:
+                seen.append(_number(rest, f"{plain} in full" if reasons else plain))
             else:
                 seen.append(_number(rest, f"{plain} for other or unknown reasons" if reasons else plain))
     if len(seen) == 1:
@@ -256,8 +260,12 @@ def failures_headline(study: Study) -> list[str]:
 
 
 def _failed(request: Request) -> str:
-    """Its error, or a status that is the server's fault; empty where neither is so."""
-    return request.error or (str(request.status) if (request.status or 0) >= SERVER_ERROR else "")
+    """Its error, a status that is the server's fault, or that its answer was cut short without the client seeing it;
+    empty where none is so.
+    """
+    if request.error is None and (request.status or 0) < SERVER_ERROR:
+        return CUT_SHORT if request.end is not None else ""
+    return request.error or str(request.status)
 
 
 def _failures(study: Study, requests: list[Request], failed: Counter[str]) -> str:

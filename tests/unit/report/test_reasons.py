@@ -214,6 +214,21 @@ def test_a_websocket_that_breaks_off_has_what_became_of_the_app(tmp_path: Path) 
     assert "All 5 requests were cut off midway as the app ended." in summary["verdict"]["sentences"]
 
 
+def test_an_answer_that_was_cut_short_without_its_client_seeing_it_has_failed(tmp_path: Path) -> None:
+    """Its status is 200, and half of it is missing: the headline counts it, and the others were answered in full."""
+    run = started(tmp_path / "run")
+    run.requests(3, 1.0, 1.001, takes_s=0.9)
+    run.requests(4, 1.0, 1.001, takes_s=0.1)
+    run.ended(200, "idle-timeout", *[(1.899, 0.0, 0.0, 0.899)] * 3, period_s=0.5)
+    run.advance(3.0)
+    verdict = summary_of(run.finish())["verdict"]
+    assert verdict["headline"].startswith(
+        "Nothing was killed: 3 of 7 requests were answered and cut short (queue-proxy's idle timeout); "
+    )
+    assert verdict["sentences"][0] == "Of 7 requests, 4 were answered 200 in full."
+    assert "counted from the last byte of the answer, all of it in the app." in verdict["sentences"][1]
+
+
 def test_a_headline_says_what_became_of_a_container_that_was_asked(tmp_path: Path) -> None:
     """Where it is not what the headline begins with, as a kill is."""
     run = Logged(tmp_path / "run", name="plain")

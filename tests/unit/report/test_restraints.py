@@ -213,7 +213,22 @@ def test_a_killed_command_alone_is_named(tmp_path: Path) -> None:
     run.advance(5.0)
     headline = _reported(run)[0]["verdict"]["headline"]
     assert headline.startswith("the liveness probe's command in app was OOM-killed")
-    assert "; the container lived on" in headline
+    assert "; the container lived on" in headline and "for that probe" not in headline
+
+
+def test_a_container_that_was_killed_for_the_probe_whose_command_was_is_not_only_said_to_live_on(
+    tmp_path: Path,
+) -> None:
+    """It did, until the kubelet restarted it because of that."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    run.live["app"].pids.append(9100)
+    run.advance(4.0, {"app": {"anon": 63 * MIB}})
+    run.oom("app", child=True)
+    run.command("app", "liveness", ["/bin/check"], 3.0, [9100])
+    run.advance(5.0)
+    run.exit("app", 0, killed_for="liveness")
+    headline = _reported(run)[0]["verdict"]["headline"]
+    assert "; the container lived on, and was killed once for that probe, which failed" in headline
 
 
 def test_children_of_the_app_are_distinguished(tmp_path: Path) -> None:
