@@ -167,7 +167,7 @@ def _instance_row(entry: Instance) -> tuple[Cell, ...]:
 
 
 def _reason(entry: Instance) -> str | None:
-    scaled = entry.stop is not None and entry.stop.why in REMOVED
+    scaled = entry.stop is not None and entry.stop.why in REMOVED and not entry.cut_short
     why = _why(entry.stop) if entry.stop is not None and scaled else "ended by the run"
     return f"{entry.reason or ''} ({why})".strip() if entry.asked else entry.reason
 
@@ -225,7 +225,7 @@ def log(study: Study) -> Iterator[Entry]:
 
 def _ended_by(one: Instance) -> str:
     """In the journal, with what Docker says of it."""
-    with_its_pod = one.stop is not None and one.stop.with_pod
+    with_its_pod = one.stop is not None and one.stop.with_pod and not one.cut_short
     why = one.reason if not one.asked else "stopped with its pod" if with_its_pod else "stopped by emu"
     killed = one.docker_oom_killed
     return f"{why}" if killed is None else f"{why}, Docker's OOMKilled {str(killed).lower()}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from emu.messages import SANDBOX
 from emu.report.topics.kernel_memory import FILLS, filled_by_the_kernel
 from emu.report.words import count, of_limit
 from emu.study.counters import value_at
+from emu.study.model.instances import container_of
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
@@ -44,11 +46,20 @@ def kill_headline(study: Study) -> str:
             text += f", {first.in_backlog:,} of them not accepted yet"
     text += filled_by_the_kernel(first)
     text += f"; the container lived on{_for_the_probe(study, first)}" if first.child else ""
-    text += _elsewhere(study, first, mine) + _refused(study, first)
+    text += _kept_in_init(study, first) + _elsewhere(study, first, mine) + _refused(study, first)
     others = [kill for kill in first_of_each(study.kills) if kill.container != first.container]
     text += "".join(f"; {kill.container} was OOM-killed too{_at_another(kill, first)}" for kill in others)
     mentioned = {kill.container for kill in others} | {first.container}
     return text + "".join(f"; {held}" for held in _others_held(study, first, mentioned))
+
+
+def _kept_in_init(study: Study, kill: OomVerdict) -> str:
+    """That no other container of the pod was ever started, as the one that was killed has to end well before."""
+    mine = [one for one in study.instances if one.pod == kill.pod and container_of(one.container) != SANDBOX]
+    killed = [one for one in mine if one.container == kill.container]
+    begun = any(one.role == "container" and one.started_s is not None for one in mine)
+    inits = bool(killed) and all(one.role == "init" for one in killed)
+    return "; the pod's containers were never started" if inits and not begun else ""
 
 
 def _for_the_probe(study: Study, kill: OomVerdict) -> str:

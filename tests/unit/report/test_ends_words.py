@@ -9,6 +9,7 @@ import pytest
 
 from emu.record.events.pod import ContainerCreated, ContainerExited, PodResized
 from emu.record.rundir import RunDir
+from emu.report.journal import entries
 from emu.report.summary import summarize
 from emu.report.topics.churn import _near_hits, _swap
 from emu.report.topics.ends import stop_words
@@ -126,7 +127,9 @@ def test_a_pod_that_was_still_to_end_when_the_run_did_is_terminating(tmp_path: P
     run.signal("app", 9)
     run.exit("app", 137, asked=True)
     run.status("0/2", "Terminating")
-    summary = summarize(read_study(run.finish()))
+    study = read_study(run.finish())
+    summary = summarize(study)
+    assert any("app (instance 0) ended with exit code 137: stopped by emu" in one.text for one in entries(study))
     assert (
         "app was asked to stop as its pod was scaled away at 2.0 s and still ran 58.0 s later, when the run ended: "
         "SIGKILL was due 5 min 0 s after it was asked." in summary["verdict"]["sentences"]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from emu.report.summary import summarize
+from emu.report.topics.kill_headline import kill_headline
+from emu.study.model.instances import Instance
 from emu.study.model.kills import OomVerdict
 from emu.study.study import read_study
 from tests import fake_runs
@@ -282,3 +284,17 @@ def test_what_a_killed_process_held_has_its_shared_memory() -> None:
     kills = [replace(kill, anon_rss_bytes=4 * MIB, shmem_rss_bytes=92 * MIB) for kill in study.kills]
     (said, *_) = summarize(replace(study, kills=kills))["verdict"]["sentences"]
     assert said.endswith("held 4 MiB of anonymous memory, 4 MiB of file pages and 92 MiB of shared memory.")
+
+
+def test_an_init_container_that_is_killed_keeps_the_others_from_starting(tmp_path: Path) -> None:
+    """The headline says so; once a container of the pod has started it does not."""
+    run = FakeRun(tmp_path / "run", name="init")
+    run.start("storage-initializer", memory_max=48 * MIB).values.update(anon=47 * MIB)
+    run.sample()
+    run.advance(2.0)
+    run.oom("storage-initializer")
+    study = read_study(run.finish())
+    study.instances = [replace(one, role="init") for one in study.instances]
+    assert kill_headline(study).endswith("was reached; the pod's containers were never started")
+    study.instances += [Instance("app", 0, pod=study.instances[0].pod, started_s=3.0)]
+    assert "never started" not in kill_headline(study)
