@@ -1,4 +1,4 @@
-"""What memory.stat calls `kernel`, in its parts."""
+"""What memory.stat calls `kernel`, in its parts; and what of the page cache is not on disk yet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ ZSWAP = "zswap"
 """What zswap holds compressed is in `kernel` too, and is no part of it to a reader: it is on its way to swap."""
 OTHER = "kernel_other"
 """The rest."""
+
+
+def dirty(stat: Mapping[str, int | None]) -> int | None:
+    """Page cache that is dirty or being written. file_writeback counts pages on their way to swap too, which are in
+    swapcached. None where the kernel does not say.
+    """
+    changed, written = stat.get("file_dirty"), stat.get("file_writeback")
+    if changed is None or written is None:
+        return None
+    return changed + written - min(written, stat.get("swapcached") or 0)
 
 
 def other_kernel(stat: Mapping[str, int | None]) -> int | None:

@@ -20,7 +20,7 @@ from emu.record.samples import NODE
 from emu.study.counters import Rise, rises, value_at
 from emu.study.culprit import culprit, victim
 from emu.study.kernel_log import LoggedKill
-from emu.study.kernel_parts import KERNEL_PARTS, OTHER, other_kernel
+from emu.study.kernel_parts import KERNEL_PARTS, OTHER, dirty, other_kernel
 from emu.study.model.instances import Instance, container_of
 from emu.study.model.kills import Candidate, OomVerdict
 from emu.study.model.study import Study
@@ -83,6 +83,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         limit_bytes=_limit(first, level, instance, whose, t),
         usage_bytes=_usage(first, level, whose, t),
         held=_held(first, level, whose, t),
+        dirty_bytes=_dirty(first, level, whose, t),
         held_kernel=_held_kernel(first, level, whose, t),
         victim_is=None if first is None else victim(study, instance, first),
         culprit=culprit(study, instance, kill.logged, level),
@@ -240,6 +241,13 @@ def _held(logged: LoggedKill | None, level: str, whose: Timeline | None, t: floa
     else:
         held = {name: _before(whose, name, t) for name in ("anon", "page_cache", "shmem", "kernel", "sock")}
     return {name: value for name, value in held.items() if value is not None}
+
+
+def _dirty(logged: LoggedKill | None, level: str, whose: Timeline | None, t: float) -> int | None:
+    """What of the page cache is not on disk yet, by the same."""
+    stat = logged.memory if logged and level != "host" else {}
+    logs = dirty(stat)
+    return _before(whose, "dirty", t) if logs is None else logs
 
 
 def _held_kernel(logged: LoggedKill | None, level: str, whose: Timeline | None, t: float) -> dict[str, int]:

@@ -19,7 +19,7 @@ from emu.files.typed import LARGEST_INT
 from emu.messages import QUEUE_PORT
 from emu.record.events import LONGEST_RUN_S, Damage, Owner
 from emu.record.samples import HOST, NODE, Sample, read_samples
-from emu.study.kernel_parts import KERNEL_PARTS, ZSWAP, other_kernel
+from emu.study.kernel_parts import KERNEL_PARTS, ZSWAP, dirty, other_kernel
 from emu.study.model.freezes import Freeze, frozen_span
 from emu.study.model.machine import HostTimeline
 from emu.study.model.timeline import Column, IoColumns, Timeline
@@ -238,10 +238,8 @@ def _memory_stat(text: bytes, row: Row) -> None:
         row[name] = found[key]
     file, shmem = found["file"], found["shmem"]
     row["page_cache"] = None if file is None or shmem is None else file - shmem
-    dirty, writeback = found["file_dirty"], found["file_writeback"]
-    swapping = min(writeback or 0, found["swapcached"] or 0)
-    row["dirty"] = None if dirty is None or writeback is None else dirty + writeback - swapping
-    row["swap_writeback"] = None if writeback is None else swapping
+    row["dirty"], writeback = dirty(found), found["file_writeback"]
+    row["swap_writeback"] = None if writeback is None else min(writeback, found["swapcached"] or 0)
     row["kernel_other"] = other_kernel(found)
     kernel, reclaimable = found["kernel"], found["slab_reclaimable"]
     less = None if reclaimable is None else reclaimable + (found[ZSWAP] or 0)

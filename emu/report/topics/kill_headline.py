@@ -104,9 +104,15 @@ def _cause(study: Study, kill: OomVerdict) -> str:
 
 
 def _by_files(kill: OomVerdict) -> str:
-    """That files in memory filled it, where they did: those of a volume, or of /dev/shm."""
-    shmem = kill.held.get("shmem", 0)
-    return f", {format_bytes(shmem)} of it files in memory (shmem)" if shmem > FILLS * sum(kill.held.values()) else ""
+    """That files filled it, where they did: those in memory, of a volume or of /dev/shm, or page cache that was still
+    to be written to disk.
+    """
+    shmem, whole = kill.held.get("shmem", 0), sum(kill.held.values())
+    if shmem > FILLS * whole:
+        return f", {format_bytes(shmem)} of it files in memory (shmem)"
+    if (kill.dirty_bytes or 0) > FILLS * whole:
+        return f", {format_bytes(kill.dirty_bytes)} of it page cache that was not on disk yet"
+    return ""
 
 
 def _elsewhere(study: Study, first: OomVerdict, mine: list[OomVerdict]) -> str:

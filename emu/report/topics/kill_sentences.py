@@ -87,12 +87,21 @@ def _made_of(kill: OomVerdict) -> list[str]:
     whole = sum(kill.held.values())
     parts = sorted(kill.held.items(), key=lambda part: -part[1])
     holders = [
-        f"{format_bytes(size)} of {_PARTS[name]}{largest(kill, whole) if name == 'kernel' else ''}"
+        f"{format_bytes(size)} of {_PARTS[name]}{_of_it(kill, name, whole)}"
         for name, size in parts
         if size * 100 > whole
     ]
     who = {"pod": "The pod", "node": "All pods together"}.get(kill.level, kill.container)
     return [f"{who} held {listed(holders)} then."] if holders else []
+
+
+def _of_it(kill: OomVerdict, part: str, whole: int) -> str:
+    """What a part is made of, where that is much: of the page cache what could not be dropped."""
+    if part == "kernel":
+        return largest(kill, whole)
+    if part == "page_cache" and (kill.dirty_bytes or 0) * 20 > whole:
+        return f" ({format_bytes(kill.dirty_bytes)} of it not on disk yet, which cannot be dropped)"
+    return ""
 
 
 def _culprit(kill: OomVerdict) -> list[str]:

@@ -78,6 +78,10 @@ class OomVerdict:
     """What that was: bytes of `anon`, `page_cache`, `shmem`, `kernel` and `sock` (of the container where the whole
     machine ran out). From the kernel's log, else from the last sample before.
     """
+    dirty_bytes: int | None = None
+    """Of `held["page_cache"]`, what is not on disk yet (dirty, or being written), and so could not be dropped; None
+    where the kernel does not say.
+    """
     held_kernel: dict[str, int] = field(default_factory=dict)
     """Of `held["kernel"]`, by memory.stat's names: slab_reclaimable (the kernel gives it up when memory is short),
     slab_unreclaimable, kernel_stack, pagetables, percpu; and kernel_other, for which it has no name.

@@ -270,6 +270,20 @@ def test_a_kill_for_kernel_memory_says_which(tmp_path: Path) -> None:
     assert "53 MiB of kernel memory (48 MiB of it stacks of threads and 5 MiB buffers of pipes and the like)" in said
 
 
+def test_page_cache_that_was_not_on_disk_yet_is_said_to_have_filled_a_limit(tmp_path: Path) -> None:
+    """What is dirty or being written cannot be dropped; less of it is in a sentence alone."""
+    for number, (megs, filled) in enumerate(((40, True), (8, False))):
+        run = _begun(tmp_path / str(number), memory_max=64 * MIB)
+        held = {"file": 44 * MIB, "file_dirty": (megs - 4) * MIB, "file_writeback": 4 * MIB}
+        run.advance(4.0, {"app": {"anon": 18 * MIB, **held}})
+        run.oom("app")
+        summary, said = _reported(run)
+        assert summary["oom_kills"][0]["dirty_bytes"] == megs * MIB
+        assert f"44 MiB of page cache ({megs} MiB of it not on disk yet, which cannot be dropped)" in said
+        words = f", {megs} MiB of it page cache that was not on disk yet"
+        assert (words in summary["verdict"]["headline"]) == filled
+
+
 def test_a_limit_that_the_kernel_s_memory_filled_is_said_to_be(tmp_path: Path) -> None:
     """The headline has its parts, the largest first, and what memory.stat has no name for: pipes."""
     run = _begun(tmp_path, memory_max=64 * MIB)
