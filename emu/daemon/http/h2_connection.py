@@ -14,16 +14,16 @@ import base64
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.endings import LINGER_S
 from emu.daemon.http.flow import WRITE_BUFFER_BYTES
-from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError, TornFrameError
+from emu.daemon.http.h2_decoder import TABLE_BYTES
+from emu.daemon.http.h2_frames import ErrorCodes, FrameError, ProtocolError, TornFrameError
 from emu.daemon.http.h2_receiver import MAX_FRAME_BYTES, Receiver, stream_error
 from emu.daemon.http.h2_stream import Stream
+from emu.daemon.http.http1 import Headers
 from emu.daemon.http.server_connection import PREFACE
 
 MAX_STREAMS = 250
 """Streams a client may have open at once (golang.org/x/net/http2, defaultMaxStreams)."""
 _BOOLEAN = (frames.ENABLE_PUSH, frames.ENABLE_CONNECT_PROTOCOL, frames.NO_RFC7540_PRIORITIES)
-REMEMBERED = 128
-"""Streams that we reset of which we know it: what the peer sent before it heard of it is passed over."""
 
 
 class Connection(Receiver):
@@ -31,26 +31,32 @@ class Connection(Receiver):
 
     def __init__(self, *, client_side: bool) -> None:
         super().__init__(client_side=client_side)
-        self._gone: dict[int, None] = {}
+        self._resets: set[int] = set()
+        """Streams of which the reset is not on its way yet: what else comes of them is passed over (x/net,
+        resetQueued). After that they are as any other that is over.
+        """
         self.acknowledged = False
         """The peer acknowledged our SETTINGS."""
         self.peer_streams: int | None = None
         """How many streams the peer takes at once, once it said so."""
 
-    def open(self, transport: asyncio.Transport, max_streams: int, upgraded: bytes | None = None) -> None:
+    def open(self, transport: asyncio.Transport, upgraded: bytes | None = None) -> None:
         """Say the preface or its answer. ProtocolError for settings of an upgrade that cannot be."""
         self.transport = transport
         transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
-        values = {
-            frames.INITIAL_WINDOW_SIZE: self.window,
-            frames.MAX_HEADER_LIST_SIZE: frames.MAX_HEADER_LIST_BYTES,
-            frames.MAX_FRAME_SIZE: MAX_FRAME_BYTES,
-        }
-        if max_streams:
-            values[frames.MAX_CONCURRENT_STREAMS] = max_streams
+        window, head = self.window, self.decoder.most_bytes
         if self.client_side:
-            values[frames.ENABLE_PUSH] = 0
             self._out.append(PREFACE)
+            values = {
+                frames.ENABLE_PUSH: 0,
+                frames.INITIAL_WINDOW_SIZE: window,
+                frames.MAX_FRAME_SIZE: MAX_FRAME_BYTES,
+            }
+            values[frames.MAX_HEADER_LIST_SIZE] = head
+        else:
+            values = {frames.MAX_FRAME_SIZE: MAX_FRAME_BYTES, frames.MAX_CONCURRENT_STREAMS: MAX_STREAMS}
+            values |= {frames.MAX_HEADER_LIST_SIZE: head, frames.HEADER_TABLE_SIZE: TABLE_BYTES}
+            values |= {frames.INITIAL_WINDOW_SIZE: window, frames.NO_RFC7540_PRIORITIES: 1}
         self._out.append(frames.settings_frame(values))
         more = self.conn_window - frames.DEFAULT_WINDOW
         self._out.append(frames.number_frame(frames.WINDOW_UPDATE, 0, more))
@@ -71,39 +77,48 @@ class Connection(Receiver):
         elif kind == frames.PING:
             frames.exactly(payload, 8)
             frames.of_connection(stream_id)
+            self.expect_settled()
             if not flags & frames.ACK:
                 self.control(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif kind == frames.GOAWAY:
             frames.of_connection(stream_id)
             if len(payload) < 8:
-                raise ProtocolError("GOAWAY", ErrorCodes.FRAME_SIZE_ERROR)
+                raise FrameError("GOAWAY", ErrorCodes.FRAME_SIZE_ERROR)
+            self.expect_settled()
             self.on_goaway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big"))
         elif kind == frames.PRIORITY:
             frames.of_stream(stream_id)
-            if frames.its_own_parent(stream_id, frames.exactly(payload, 5)):
+            frames.exactly(payload, 5)
+            self.expect_settled()
+            if frames.its_own_parent(stream_id, payload):
                 self.refuse(stream_id, ErrorCodes.PROTOCOL_ERROR)
         elif kind == frames.PRIORITY_UPDATE:
             frames.of_connection(stream_id)
             if len(payload) < 4:
-                raise ProtocolError("PRIORITY_UPDATE", ErrorCodes.FRAME_SIZE_ERROR)
+                raise FrameError("PRIORITY_UPDATE", ErrorCodes.FRAME_SIZE_ERROR)
             frames.of_stream(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF)
+            self.expect_settled()
         elif kind == frames.PUSH_PROMISE:
             if stream_id and len(payload) < 4 + bool(flags & frames.PADDED):
                 raise TornFrameError("PUSH_PROMISE")
             raise ProtocolError("PUSH_PROMISE")
+        else:
+            self.expect_settled()
 
     def _window_update(self, stream_id: int, payload: bytes) -> None:
         more = int.from_bytes(payload, "big") & 0x7FFFFFFF
         if not stream_id:
-            self.credit += more
             if not more:
-                raise ProtocolError("WINDOW_UPDATE of 0")
+                raise FrameError("WINDOW_UPDATE of 0")
+            self.expect_settled()
+            self.credit += more
             if self.credit > frames.MOST_WINDOW:
                 raise ProtocolError("window too large", ErrorCodes.FLOW_CONTROL_ERROR)
             return
         if not more:
             self.refuse(stream_id, ErrorCodes.PROTOCOL_ERROR)
             return
+        self.expect_settled()
         stream = self.streams.get(stream_id)
         if stream is None:
             self._not_begun(stream_id)
@@ -114,6 +129,7 @@ class Connection(Receiver):
 
     def _reset(self, stream_id: int, code: int) -> None:
         frames.of_stream(stream_id)
+        self.expect_settled()
         stream = self.streams.get(stream_id)
         if stream is not None:
             self.forget(stream)
@@ -175,43 +191,62 @@ class Connection(Receiver):
     def on_goaway(self, last: int, code: int) -> None:
         """The other side opens, or takes, no more streams than `last`; `code` is HTTP/2's."""
 
+    def trailers(self, stream: Stream, headers: Headers, end: bool) -> None:
+        """A head after the head."""
+        if stream.remote_done:
+            stream_error(stream, ErrorCodes.STREAM_CLOSED)
+            return
+        if not end or any(name.startswith(b":") for name, _ in headers):
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+            return
+        if stream.left:
+            self.short(stream)
+            return
+        stream.remote_done = True
+        stream.on_end(headers)
+
     # --- streams that are over
 
-    def late(self, stream_id: int) -> None:
-        # Fine where we ended it, and the peer cannot have known.
-        if stream_id not in self._gone and not self.client_side:
-            self.control(frames.number_frame(frames.RST_STREAM, stream_id, ErrorCodes.STREAM_CLOSED))
+    def late(self, stream_id: int, over: bool) -> None:
+        if stream_id not in self._resets and not self.client_side:
+            code = ErrorCodes.FLOW_CONTROL_ERROR if over else ErrorCodes.STREAM_CLOSED
+            self.control(frames.number_frame(frames.RST_STREAM, stream_id, code))
 
     def refuse(self, stream_id: int, code: ErrorCodes) -> None:
         stream = self.streams.get(stream_id)
         if stream is not None:
             stream_error(stream, code)
         elif not self.client_side:
+            self._resets.add(stream_id)
             self.control(frames.number_frame(frames.RST_STREAM, stream_id, code))
             self.on_refused()
 
     def on_refused(self) -> None:
         """A stream was reset that never was."""
 
-    def was_reset(self, stream_id: int) -> bool:
-        """Whether we reset this stream not long ago."""
-        return stream_id in self._gone
-
-    def _remember(self, stream_id: int) -> None:
-        self._gone[stream_id] = None
-        if len(self._gone) > REMEMBERED:
-            del self._gone[next(iter(self._gone))]
+    def being_reset(self, stream_id: int) -> bool:
+        """Whether we reset this stream just now."""
+        return stream_id in self._resets
 
     def reset_stream(self, stream: Stream, code: int) -> None:
-        self._remember(stream.id)
+        self._resets.add(stream.id)
         super().reset_stream(stream, code)
+
+    def write_out(self) -> None:
+        if self._resets:
+            self._resets.clear()
+        super().write_out()
 
     # --- ends
 
     def say_goodbye(self, code: ErrorCodes) -> None:
         # Once: what ends it later is sent only in place of one that is not on its way yet.
         if self.goodbye or not self.ending:
-            self.goodbye = frames.goaway_frame(0 if self.client_side else self.newest, code)
+            goodbye = frames.goaway_frame(0 if self.client_side else self.newest, code)
+            if self._out or self.acks:
+                self.goodbye = goodbye
+            else:
+                self._out.append(goodbye)
             self.later()
         self.ending = True
 

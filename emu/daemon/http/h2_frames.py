@@ -11,8 +11,6 @@ import struct
 from enum import IntEnum
 from functools import lru_cache
 
-from hpack import HPACKError, InvalidTableIndex
-from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from emu.daemon.http.goquote import quoted
@@ -35,8 +33,6 @@ DEFAULT_FRAME_BYTES = 16384
 MOST_WINDOW = (1 << 31) - 1
 MAX_HEADER_LIST_BYTES = (1 << 20) + 320
 """Of a head, counted as RFC 7541 does (golang.org/x/net/http2, of net/http's 1 MiB)."""
-TABLE_BYTES = 4096
-"""The dynamic table that a peer's encoder may use, as is the rule where nothing else was agreed on."""
 
 
 class ErrorCodes(IntEnum):
@@ -66,7 +62,11 @@ class ProtocolError(Exception):
         self.code = code
 
 
-class TornFrameError(ProtocolError):
+class FrameError(ProtocolError):
+    """A frame is wrong by itself, whatever came before it: GOAWAY does not count its stream."""
+
+
+class TornFrameError(FrameError):
     """A frame is shorter than its own fields: the connection ends without a word (golang.org/x/net/http2 takes it for
     the end of what the peer sends).
     """
@@ -127,7 +127,6 @@ def head_frames(stream: int, block: bytes, end: bool, most: int) -> bytes:
 
 _whole = {pair: index for index, pair in reversed(list(enumerate(HeaderTable.STATIC_TABLE, 1)))}
 _names = {name: index for (name, _), index in _whole.items()}
-_STATIC = len(HeaderTable.STATIC_TABLE)
 
 
 def _number_bytes(value: int, bits: int, first: int) -> bytes:
@@ -168,101 +167,6 @@ def encode(headers: Headers) -> bytes:
     return b"".join([field(name, value) for name, value in headers])
 
 
-class Decoder:
-    """A peer's heads. `changes` grows with each change of the dynamic table: a block may mean something else then."""
-
-    __slots__ = ("_table", "changes", "entered", "free")
-
-    def __init__(self) -> None:
-        self._table = HeaderTable()
-        self.changes = 0
-        self.entered: Headers = []
-        """What the block decoded last entered into the dynamic table."""
-        self.free = False
-        """That block means the same whatever is in the table, and does the same to it."""
-
-    def enter(self, fields: Headers) -> None:
-        """Do to the table what a block did that is known."""
-        self.changes += len(fields)
-        for name, value in fields:
-            self._table.add(name, value)
-
-    def decode(self, block: bytes) -> Headers:
-        """All fields of a whole block. ProtocolError for one that cannot be, or of too much."""
-        try:
-            return self._decode(block)
-        except (IndexError, HPACKError) as wrong:
-            raise ProtocolError("COMPRESSION_ERROR", ErrorCodes.COMPRESSION_ERROR) from wrong
-
-    def _decode(self, block: bytes) -> Headers:
-        at, end, size = 0, len(block), 0
-        headers: Headers = []
-        table = self._table
-        self.entered = []
-        self.free = True
-        while at < end:
-            byte = block[at]
-            if byte & 0x80:
-                index, at = _number_at(block, at, 0x7F)
-                name, value = table.get_by_index(index)
-                self.free &= index <= _STATIC
-            elif byte & 0xE0 == 0x20:
-                self._resize(block, at, bool(headers))
-                at = _number_at(block, at, 0x1F)[1]
-                continue
-            else:
-                index, at = _number_at(block, at, 0x3F if byte & 0x40 else 0x0F)
-                if index:
-                    name = table.get_by_index(index)[0]
-                    self.free &= index <= _STATIC
-                else:
-                    name, at = _text_at(block, at)
-                value, at = _text_at(block, at)
-                if byte & 0x40:
-                    table.add(name, value)
-                    self.changes += 1
-                    self.entered.append((name, value))
-            size += 32 + len(name) + len(value)
-            if size > MAX_HEADER_LIST_BYTES:
-                raise ProtocolError("header list too long", ErrorCodes.ENHANCE_YOUR_CALM)
-            headers.append((name, value))
-        return headers
-
-    def _resize(self, block: bytes, at: int, late: bool) -> None:
-        size = _number_at(block, at, 0x1F)[0]
-        if late or size > TABLE_BYTES:
-            raise InvalidTableIndex
-        self._table.maxsize = size
-        self.changes += 1
-        self.free = False
-
-
-def _number_at(block: bytes, at: int, most: int) -> tuple[int, int]:
-    value = block[at] & most
-    at += 1
-    if value < most:
-        return value, at
-    shift = 0
-    while True:
-        byte = block[at]
-        at += 1
-        value += (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-        if shift > 28:
-            raise InvalidTableIndex
-
-
-def _text_at(block: bytes, at: int) -> tuple[bytes, int]:
-    coded = block[at] & 0x80
-    size, at = _number_at(block, at, 0x7F)
-    text = block[at : at + size]
-    if len(text) != size:
-        raise IndexError
-    return (bytes(decode_huffman(text)) if coded else text), at + size
-
-
 # --- what makes a head malformed
 
 _good_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
@@ -271,33 +175,51 @@ _OF_A_CONNECTION = (b"connection", b"keep-alive", b"proxy-connection", b"transfe
 _PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path", b":status", b":protocol"))
 
 
+class Judge:
+    """What is wrong with the fields of a head, in Go's words, as they come; `odd` ends it when it is whole."""
+
+    __slots__ = ("_fault", "_looked_at", "_plain", "odd", "pseudo")
+
+    def __init__(self) -> None:
+        self._fault = self.odd = ""
+        self._looked_at = 0
+        self._plain = False
+        self.pseudo: dict[bytes, bytes] = {}
+
+    def fault_of(self, headers: Headers) -> str:
+        """The first name, value or order that RFC 9113, 8.2 and 8.3 forbid; of these fields, some may be new."""
+        pseudo, plain = self.pseudo, self._plain
+        for name, value in headers[self._looked_at :] if self._looked_at else headers:
+            if self._fault:
+                break
+            fault = "" if _good_value(value) else f"invalid header field value for {_text(name)}"
+            if name.startswith(b":"):
+                if plain:
+                    fault = "pseudo header field after regular"
+                elif name not in _PSEUDO:
+                    self.odd = self.odd or f"invalid pseudo-header {_text(name)}"
+                elif name in pseudo:
+                    self.odd = self.odd or f"duplicate pseudo-header {_text(name)}"
+                pseudo[name] = value
+            else:
+                plain = True
+                if _good_name(name) is None:
+                    fault = f"invalid header field name {_text(name)}"
+            self._fault = fault
+        self._plain = plain
+        self._looked_at = len(headers)
+        return self._fault
+
+
 def check(headers: Headers) -> dict[bytes, bytes]:
-    """The pseudo-headers. MalformedError for a name, a value or an order that RFC 9113, 8.2 and 8.3 forbid, in Go's
-    words.
-    """
-    pseudo: dict[bytes, bytes] = {}
-    odd = ""
-    plain = False
-    for name, value in headers:
-        fault = "" if _good_value(value) else f"invalid header field value for {_text(name)}"
-        if name.startswith(b":"):
-            if plain:
-                fault = "pseudo header field after regular"
-            elif name not in _PSEUDO:
-                odd = odd or f"invalid pseudo-header {_text(name)}"
-            elif name in pseudo:
-                odd = odd or f"duplicate pseudo-header {_text(name)}"
-            pseudo[name] = value
-        else:
-            plain = True
-            if _good_name(name) is None:
-                fault = f"invalid header field name {_text(name)}"
-        if fault:
-            raise MalformedError(fault)
-    if not odd and b":status" in pseudo and len(pseudo) > 1:
-        odd = "mix of request and response pseudo headers"
-    if odd:
-        raise MalformedError(odd)
+    """The pseudo-headers. MalformedError for a head that is none."""
+    judge = Judge()
+    fault = judge.fault_of(headers) or judge.odd
+    pseudo = judge.pseudo
+    if not fault and b":status" in pseudo and len(pseudo) > 1:
+        fault = "mix of request and response pseudo headers"
+    if fault:
+        raise MalformedError(fault)
     return pseudo
 
 
@@ -345,20 +267,20 @@ def _text(text: bytes) -> str:
 def exactly(payload: bytes, size: int) -> bytes:
     """The payload, if it is of this size."""
     if len(payload) != size:
-        raise ProtocolError("frame size", ErrorCodes.FRAME_SIZE_ERROR)
+        raise FrameError("frame size", ErrorCodes.FRAME_SIZE_ERROR)
     return payload
 
 
 def of_stream(stream_id: int) -> None:
     """See that a frame is one of a stream."""
     if not stream_id:
-        raise ProtocolError("a frame of a stream on the connection")
+        raise FrameError("a frame of a stream on the connection")
 
 
 def of_connection(stream_id: int) -> None:
     """See that a frame is one of the connection."""
     if stream_id:
-        raise ProtocolError("a frame of the connection on a stream")
+        raise FrameError("a frame of the connection on a stream")
 
 
 def its_own_parent(stream_id: int, priority: bytes) -> bool:

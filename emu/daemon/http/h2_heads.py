@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from emu.daemon.http import h2_frames as frames
-from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError, TornFrameError
+from emu.daemon.http.h2_decoder import Decoder
+from emu.daemon.http.h2_frames import ErrorCodes, FrameError, MalformedError, ProtocolError, TornFrameError
 from emu.daemon.http.h2_stream import Sender
 from emu.daemon.http.http1 import Headers
 
-MOST_EMPTY = 100
-"""CONTINUATION frames for one head, beyond what its bytes need."""
 MOST_BLOCKS = 16
 """Heads known on one connection."""
 
@@ -20,11 +19,13 @@ class HeadReader(Sender):
 
     def __init__(self) -> None:
         super().__init__()
-        self.decoder = frames.Decoder()
-        self._block: list[bytes] | None = None
-        """Of a head in several frames, what came so far; then its stream and whether it is the last, and its size."""
-        self._block_of = (0, False)
-        self._block_bytes = 0
+        self.decoder = self._make_decoder()
+        self._head_of: tuple[int, bool] | None = None
+        """Of a head of which more frames are to come: its stream, and whether it is the last."""
+        self._judge = frames.Judge()
+        """Of the fields that came of it."""
+        self._pieced = False
+        """The head that is there now came in several frames, and is decoded."""
         self._own_parent = 0
         """A stream whose head said that it depends on itself."""
         self._blocks: dict[Any, Any] = {}
@@ -33,6 +34,10 @@ class HeadReader(Sender):
         """What was made of those that do not depend on the table, and what they enter into it."""
         self._stable = False
         """Decoding the last head left the dynamic table as it was."""
+
+    def _make_decoder(self) -> Decoder:
+        """For the heads of this side."""
+        return Decoder()
 
     def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
         """The head of a request or an answer, or trailers."""
@@ -54,9 +59,10 @@ class HeadReader(Sender):
         if flags & frames.END_HEADERS:
             self.on_head(stream_id, payload, bool(flags & frames.END_STREAM))
         else:
-            self._block = [payload]
-            self._block_bytes = len(payload)
-            self._block_of = (stream_id, bool(flags & frames.END_STREAM))
+            self._head_of = (stream_id, bool(flags & frames.END_STREAM))
+            self._judge = frames.Judge()
+            self.decoder.begin()
+            self.decoder.feed(payload)
 
     def _unpadded(self, flags: int, stream_id: int, payload: bytes) -> bytes:
         at, pad = 0, 0
@@ -77,21 +83,24 @@ class HeadReader(Sender):
 
     def continuation_frame(self, flags: int, stream_id: int, payload: bytes) -> None:
         """A CONTINUATION frame: more of a head."""
-        if self._block is None or stream_id != self._block_of[0]:
-            raise ProtocolError("CONTINUATION")
-        self._block.append(payload)
-        self._block_bytes += len(payload)
-        if (
-            self._block_bytes > frames.MAX_HEADER_LIST_BYTES
-            or len(self._block) > MOST_EMPTY + self._block_bytes // 1024
-        ):
-            raise ProtocolError("header list too long", ErrorCodes.ENHANCE_YOUR_CALM)
+        if self._head_of is None or stream_id != self._head_of[0]:
+            raise FrameError("CONTINUATION")
+        decoder = self.decoder
+        if (payload and decoder.truncated) or self._judge.fault_of(decoder.headers):
+            # What follows of a head that is too long, or wrong, is not counted: x/net reads none of it.
+            raise ProtocolError("more of a head that is wrong")
+        decoder.feed(payload)
         if flags & frames.END_HEADERS:
-            block, self._block = self._block, None
-            self.on_head(stream_id, b"".join(block), self._block_of[1])
+            end, self._head_of = self._head_of[1], None
+            decoder.end()
+            self._pieced = True
+            self.on_head(stream_id, b"", end)
+            self._pieced = False
 
     def known(self, block: Any) -> Any:
         """The reading of a head that came before, with its work on the dynamic table done; otherwise None."""
+        if self._pieced:
+            return None
         found = self._blocks.get(block)
         if found is None and self._free:
             value = self._free.get(block)
@@ -103,8 +112,12 @@ class HeadReader(Sender):
         return found
 
     def decode(self, block: bytes) -> Headers:
-        """A head's fields."""
+        """A head's fields, as far as they are taken (`decoder.truncated`)."""
         decoder = self.decoder
+        if self._pieced:
+            self._stable = decoder.free = False
+            self._blocks.clear()
+            return decoder.headers
         before = decoder.changes
         headers = decoder.decode(block)
         self._stable = decoder.changes == before

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.flow import LARGE_BYTES
-from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError, TornFrameError
+from emu.daemon.http.h2_frames import ErrorCodes, FrameError, ProtocolError, TornFrameError
 from emu.daemon.http.h2_heads import HeadReader
 from emu.daemon.http.h2_stream import Piece, Stream, turn
-from emu.daemon.http.http1 import Headers
 from emu.daemon.http.server_connection import PREFACE
 
 STREAM_WINDOW_BYTES = 1 << 20
@@ -49,6 +48,8 @@ class Receiver(HeadReader):
         """Streams that are begun now are passed over: GOAWAY went out."""
         self.newest = 0
         """The newest stream: on a server, of the client's; on a client, its own."""
+        self._frame_of = 0
+        """The stream of the frame that is looked at."""
 
     # --- the transport's side
 
@@ -76,6 +77,8 @@ class Receiver(HeadReader):
                 self.flush_waiting()
         except ProtocolError as wrong:
             self.closed = True
+            if not (self.client_side or isinstance(wrong, FrameError)):
+                self.newest = max(self.newest, self._frame_of)
             # In x/net one write is under way, and what is made meanwhile is lost with the connection. DATA is a head
             # and its payload.
             under_way = 1 + (self._out[0][3] == frames.DATA) if self._out and not self.acks else 0
@@ -100,7 +103,7 @@ class Receiver(HeadReader):
             word, flags, stream_id = frames.unpack_head(data, at)
             size, kind = word >> 8, word & 0xFF
             if size > MAX_FRAME_BYTES:
-                raise ProtocolError("frame too large", ErrorCodes.FRAME_SIZE_ERROR)
+                raise FrameError("frame too large", ErrorCodes.FRAME_SIZE_ERROR)
             stop = at + frames.HEAD_BYTES + size
             if kind == frames.DATA:
                 if not flags and data[stop : stop + frames.HEAD_BYTES][3:4] == b"\0":
@@ -130,13 +133,15 @@ class Receiver(HeadReader):
         if data[:size] != self._preface[:size]:
             raise ProtocolError("no preface")
         self._preface = self._preface[size:]
-        return -1 if self._preface else size
+        if self._preface:
+            return -1
+        self.on_preface()
+        return size
 
     def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        if self._block is not None and kind != frames.CONTINUATION:
-            raise ProtocolError("a head is not complete")
-        if not self.settled and kind != frames.SETTINGS:
-            raise ProtocolError("no SETTINGS at the beginning")
+        if self._head_of is not None and kind != frames.CONTINUATION:
+            raise FrameError("a head is not complete")
+        self._frame_of = stream_id
         if kind == frames.HEADERS:
             self.headers_frame(flags, stream_id, payload)
         elif kind == frames.CONTINUATION:
@@ -144,25 +149,35 @@ class Receiver(HeadReader):
         else:
             self.on_frame(kind, flags, stream_id, payload)
 
+    def expect_settled(self) -> None:
+        """See that SETTINGS came before all else. What is wrong with a frame by itself is seen before."""
+        if not self.settled:
+            raise ProtocolError("no SETTINGS at the beginning")
+
     # --- data
 
     def _begin_data(self, stream_id: int, flags: int, size: int, pad: int) -> None:
+        if self._head_of is not None:
+            raise FrameError("DATA out of place")
         frames.of_stream(stream_id)
-        if self._block is not None or not self.settled:
-            raise ProtocolError("DATA out of place")
         padded = bool(flags & frames.PADDED)
         if padded and pad >= size:
-            raise ProtocolError("padding") if size else TornFrameError("padding")
-        self._room -= size
-        if self._room < 0:
-            raise ProtocolError("more than the connection's window", ErrorCodes.FLOW_CONTROL_ERROR)
+            raise FrameError("padding") if size else TornFrameError("padding")
+        self._frame_of = stream_id
+        self.expect_settled()
+        over = size > self._room
+        if over:
+            self._exceeded()
+            self._unacked -= size  # it was never theirs, and is not given back
+        else:
+            self._room -= size
         stream = self.streams.get(stream_id)
         self.body_left = size - pad - padded
         self._padding = pad
         self._last = bool(flags & frames.END_STREAM)
         if stream is None:
             if not self.is_idle(stream_id):
-                self.late(stream_id)
+                self.late(stream_id, over)
             elif not self.ending:
                 raise ProtocolError("DATA on an idle stream")
         elif stream.remote_done or not self.takes_data(stream):
@@ -170,7 +185,8 @@ class Receiver(HeadReader):
             stream = None
         else:
             stream.room -= size
-            if stream.room < 0:
+            if stream.room < 0 or over:
+                self._exceeded()
                 stream_error(stream, ErrorCodes.FLOW_CONTROL_ERROR)
                 stream = None
             elif stream.left is not None:
@@ -183,6 +199,11 @@ class Receiver(HeadReader):
             self._give_back(stream, pad + 1)
         if not self.body_left and not self._padding:
             self._data_over(b"")
+
+    def _exceeded(self) -> None:
+        """More came than a window: that ends an app's connection, and of a client's the stream alone."""
+        if self.client_side:
+            raise ProtocolError("more than the window", ErrorCodes.FLOW_CONTROL_ERROR)
 
     def _take_run(self, data: bytes, at: int, stream_id: int) -> int:
         """DATA frames of a stream that follow each other count as one; where the frame after them begins."""
@@ -264,21 +285,10 @@ class Receiver(HeadReader):
                 stream.room += stream.unacked
                 stream.unacked = 0
 
-    def trailers(self, stream: Stream, headers: Headers, end: bool) -> None:
-        """A head after the head."""
-        if stream.remote_done:
-            stream_error(stream, ErrorCodes.STREAM_CLOSED)
-            return
-        if not end or any(name.startswith(b":") for name, _ in headers):
-            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
-            return
-        if stream.left:
-            self.short(stream)
-            return
-        stream.remote_done = True
-        stream.on_end(headers)
-
     # --- what a connection does with it
+
+    def on_preface(self) -> None:
+        """The preface is whole."""
 
     def on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """A frame of the other kinds."""
@@ -299,8 +309,8 @@ class Receiver(HeadReader):
         """Whether a stream was never opened."""
         return stream_id > self.newest or (stream_id & 1) == 0
 
-    def late(self, stream_id: int) -> None:
-        """Data came on a stream that is over."""
+    def late(self, stream_id: int, over: bool) -> None:
+        """Data came on a stream that is over; `over` if it was more than the connection's window."""
 
     def short(self, stream: Stream) -> None:
         """A body ended before its declared length."""

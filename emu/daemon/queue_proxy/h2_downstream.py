@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 _UPGRADING = (b"connection", b"upgrade", b"http2-settings")
 GOODBYE_S = 1.0
 """From GOAWAY, or the end of the last stream after it, to the close (golang.org/x/net/http2, goAwayTimeout)."""
+PREFACE_S = 10.0
+"""From a connection to its preface (golang.org/x/net/http2, prefaceTimeout), and from that to SETTINGS
+(firstSettingsTimeout); then it ends without a word.
+"""
+SETTINGS_S = 2.0
+TOO_LONG = b"<h1>HTTP Error 431</h1><p>Request Header Field(s) Too Large</p>"
+"""What golang.org/x/net/http2 says of a head with too many, or too long, fields."""
 HEAD_READ_BYTES = 16 * 1024
 """Read at most this much while no body comes: so many heads may come at once before others have their turn."""
 
@@ -36,7 +43,7 @@ class ClientConnection2(PeerConnection):
         self._proxy = proxy
         self.peer = peer
         self._connections = connections
-        self._resets = ResetBudget()
+        self._reset_budget = ResetBudget()
         self._closing: asyncio.TimerHandle | None = None
 
     def begin(
@@ -47,11 +54,13 @@ class ClientConnection2(PeerConnection):
         transport.set_protocol(self)
         settings = None if upgrade is None else upgrade[0]
         try:
-            self.open(transport, MAX_STREAMS, settings)
+            self.open(transport, settings)
         except (ProtocolError, ValueError):
             transport.close()
             return
         transport.resume_reading()
+        if not said:
+            asyncio.get_running_loop().call_later(PREFACE_S, self._expect_preface)
         if upgrade is not None:
             head = upgrade[1]
             head.headers = [pair for pair in head.headers if pair[0].lower() not in _UPGRADING]
@@ -61,6 +70,17 @@ class ClientConnection2(PeerConnection):
             self._begin(stream, self.exchange(stream, head), True)
         if said:
             self.receive(said)
+
+    def _expect_preface(self) -> None:
+        if self._preface:
+            self.transport.close()
+
+    def on_preface(self) -> None:
+        asyncio.get_running_loop().call_later(SETTINGS_S, self._expect_settings)
+
+    def _expect_settings(self) -> None:
+        if not self.settled and (self._head_of is not None or not self._frame_of):
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
@@ -81,12 +101,15 @@ class ClientConnection2(PeerConnection):
             except MalformedError:
                 self.refuse(stream_id, ErrorCodes.PROTOCOL_ERROR)
                 return
+        self.expect_settled()
         if self.ending and stream_id > self.newest:
             return
         if stream_id <= self.newest or not stream_id & 1:
             self._second_head(stream_id, pairs if known is None else self.decode(block), end)
             return
         self.newest = stream_id
+        if self.being_reset(stream_id):
+            return  # what was wrong before it began ends it, too
         stream = ClientStream(self, stream_id)
         if len(self.streams) >= MAX_STREAMS:
             stream.reset(int(ErrorCodes.PROTOCOL_ERROR if self.acknowledged else ErrorCodes.REFUSED_STREAM))
@@ -104,7 +127,7 @@ class ClientConnection2(PeerConnection):
         """Trailers, or the head of a stream that cannot begin."""
         stream = cast("ClientStream | None", self.streams.get(stream_id))
         if stream is None:
-            if not self.was_reset(stream_id):
+            if not self.being_reset(stream_id):
                 raise ProtocolError("a stream that is over, or of the server's")
             return
         if stream.announced and not all(http1.may_trail(http1.canonical(name)) for name, _ in headers):
@@ -126,6 +149,9 @@ class ClientConnection2(PeerConnection):
     ) -> None:
         """A head that did not come before on this connection."""
         proxy = self._proxy
+        if self.decoder.truncated:
+            self._request_too_long(stream, headers, pseudo, end)
+            return
         said = b"%b\0%d%b" % (self.peer.encode(), end, frames.encode(headers))
         known: KnownStream | None = proxy.known_streams.get(said)
         if known is not None:
@@ -143,15 +169,36 @@ class ClientConnection2(PeerConnection):
             stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
             return
         if fault := frames.connection_fault(headers):
-            exchange = stream.exchange = self.exchange(stream, head)
-            stream.remote_done = exchange.body_done = end
-            exchange.answer(400, f"{fault}\n".encode(), http1.ERROR_TEXT)
+            self._refuse(stream, head, end, 400, f"{fault}\n".encode(), http1.ERROR_TEXT)
             return
         if proxy.admission.request_log is None and proxy.known_streams.again(said):
             made = self.known_of(head, end, stream.left)
             if made is not None:
                 proxy.known_streams.keep(said, made)
         self._begin(stream, self.exchange(stream, head), end)
+
+    def _request_too_long(
+        self, stream: ClientStream, headers: http1.Headers, pseudo: dict[bytes, bytes], end: bool
+    ) -> None:
+        """A head with more, or longer, fields than are taken: it is judged by those that came first."""
+        try:
+            head = read_head(headers, pseudo)
+        except MalformedError:
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+            return
+        stream.left = head.content_length
+        if end and stream.left:
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+        else:
+            self._refuse(stream, head, end, 431, TOO_LONG, b"Content-Type: text/html; charset=utf-8\r\n")
+
+    def _refuse(
+        self, stream: ClientStream, head: http1.Head, end: bool, status: int, body: bytes, headers: bytes
+    ) -> None:
+        """Answer here, before queue-proxy has seen the request."""
+        exchange = stream.exchange = self.exchange(stream, head)
+        stream.remote_done = exchange.body_done = end
+        exchange.answer(status, body, headers)
 
     def _begin(self, stream: ClientStream, exchange: ProxiedStream, done: bool) -> None:
         stream.exchange = exchange
@@ -165,7 +212,7 @@ class ClientConnection2(PeerConnection):
         cast(ClientStream, stream).on_short()
 
     def on_refused(self) -> None:
-        if not self._resets.take(time.monotonic()):
+        if not self._reset_budget.take(time.monotonic()):
             self._proxy.log.seldom("resets", peer=self.peer)
             raise ProtocolError("too many resets", ErrorCodes.ENHANCE_YOUR_CALM)
 

@@ -9,7 +9,9 @@ from typing import Protocol, cast
 
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http import heads, http1
+from emu.daemon.http.client import MAX_ANSWER_HEAD_BYTES
 from emu.daemon.http.h2_connection import Connection
+from emu.daemon.http.h2_decoder import NO_LIMIT, Decoder
 from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError, TornFrameError
 from emu.daemon.http.h2_receiver import stream_error
 from emu.daemon.http.h2_stream import Piece, Stream
@@ -175,7 +177,10 @@ class AppConnection(Connection):
         """Why it broke."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.open(cast(asyncio.Transport, transport), 0)
+        self.open(cast(asyncio.Transport, transport))
+
+    def _make_decoder(self) -> Decoder:
+        return Decoder(MAX_ANSWER_HEAD_BYTES, NO_LIMIT)
 
     @property
     def has_room(self) -> bool:
@@ -202,6 +207,9 @@ class AppConnection(Connection):
 
     def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
         stream = cast("AppStream | None", self.streams.get(stream_id))
+        if not self.settled:
+            self.decode(block)
+            self.expect_settled()
         if stream is None:
             self.decode(block)
         elif stream.answered:
@@ -240,6 +248,8 @@ class AppConnection(Connection):
         """An answer's head that is not known; None if it is not the final one, or malformed."""
         headers = self.decode(block)
         try:
+            if self.decoder.truncated:
+                raise MalformedError("http2: response header list larger than advertised limit")
             return self._final(stream, block, headers, end)
         except MalformedError as wrong:
             stream.give_up_for(str(wrong))

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.daemon.http import h2_frames as frames
-from emu.daemon.http.h2_frames import Decoder, ProtocolError
+from emu.daemon.http.h2_decoder import Decoder
+from emu.daemon.http.h2_frames import ProtocolError
 
 names = st.sampled_from([b":path", b"content-type", b"x-mine", b"cookie", b"date", b"x" * 200])
 values = st.one_of(st.binary(max_size=300), st.sampled_from([b"", b"/", b"application/grpc", b"GET"]))
