@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from emu.conformance.case import OK, Answer, Case, Do, End, Pause, Seen
 from emu.conformance.cases.wire import CHUNKED_HEAD, answered, ask, chunked, post
 
@@ -206,6 +208,25 @@ EARLY_ANSWERS: tuple[Case, ...] = (
         (Answer(413, b"no", {"connection": "close"}),),
         app=(answered(status=b"413 x", body=b"no"),),
         closed=True,
+    ),
+    Case(
+        "answer-closes-late",
+        "One after which the connection closes waits too, and says so once",
+        (post(b"Connection: close\r\nContent-Length: 20000", body=bytes(10000)), Pause(0.4), bytes(10000)),
+        (),
+        raw=rb"^HTTP/1.1 413 (?:(?!Connection: close)(?:.|\n))*Connection: close\r\n\r\nno$",
+        app=(answered(status=b"413 x", body=b"no"),),
+        within_s=(0.4, 5.0),
+        closed=True,
+    ),
+    Case(
+        "gone-amid-body",
+        "An app that goes away amid a body: the client learns it when the rest cannot be sent",
+        (post(b"Content-Length: 20", body=bytes(10)), Pause(0.4), bytes(10)),
+        (Answer(502, re.compile(rb"readfrom tcp .*: write tcp .*: use of closed network connection\n")),),
+        app=(Do.CLOSE,),
+        within_s=(0.4, 5.0),
+        closed=False,
     ),
     Case(
         "refusal-waits",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from emu.daemon.activator.exchange import HeldExchange
 from emu.daemon.http import forward, http1
 from emu.daemon.http.known import MOST
-from emu.daemon.queue_proxy.h1_proxy import SAFE_TO_REPEAT
+from emu.daemon.queue_proxy.h1_request import SAFE_TO_REPEAT
 from emu.daemon.queue_proxy.known_exchange import MOST_SPARE, PEER, Learned
 
 if TYPE_CHECKING:

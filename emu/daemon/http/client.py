@@ -218,8 +218,8 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        if exc is not None:
-            self.lost = exc
+        self.lost = exc
+        if self.asker is not None or exc is not None:
             self.ours = self.transport.get_extra_info("sockname")
         asker, self.asker = self.asker, None
         if asker is None:
@@ -229,6 +229,11 @@ class ClientConnection(asyncio.BufferedProtocol):
             asker.answer_pause()
         else:
             self._cut(asker, exc)
+
+    def ends(self) -> str:
+        """Both ends, as Go's net package names a connection that is gone."""
+        ours = self.ours or self.transport.get_extra_info("sockname") or ("", 0)
+        return f"tcp {ours[0]}:{ours[1]}->{self.server[0]}:{self.server[1]}"
 
     def _cut(self, asker: Asker, exc: Exception | None) -> None:
         """The connection ended within an answer, or before it."""

@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emu.daemon.http.exchange import Exchange
+
+
+def most_to_discard(exchange: Exchange, keep_alive: bool, stopping: bool, most: int) -> int | None:
+    """How much of a request's body is read away after its answer, of `most`; None: the connection ends without that.
+
+    Of a body that the client holds back nothing is read, but it is awaited: its first byte ends the connection.
+    """
+    head = exchange.head
+    if head.expects_continue and not exchange.received:
+        return 0
+    closes = not (head.keep_alive or head.chunked)
+    if head.expects_continue and not (closes or exchange.broken or stopping):
+        return most
+    long = head.content_length is not None and head.content_length > most
+    return None if not (keep_alive or head.expects_else) or stopping or exchange.broken or long else most
+
 
 class Rest:
     """The unread rest of a request whose answer has begun. Few requests need one."""
@@ -26,7 +46,7 @@ class Rest:
     def answer(self, keep_alive: bool) -> bytes:
         """The answer that was held back, in one piece; its head says so if the connection closes after it."""
         said = b"".join(self.written)
-        if keep_alive:
-            return said
         head, end, body = said.partition(b"\r\n\r\n")
+        if keep_alive or b"\r\nConnection: close" in head:
+            return said
         return b"%b\r\nConnection: close%b%b" % (head, end, body) if end else said

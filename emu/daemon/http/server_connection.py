@@ -12,7 +12,7 @@ from emu.daemon.http.endings import NONE_QUEUED
 from emu.daemon.http.exchange import Exchange
 from emu.daemon.http.flow import BODY_READ_BYTES, FlowControl
 from emu.daemon.http.registry import Registry
-from emu.daemon.http.states import BEGUN, FRESH, IDLE, LINGERING, READING, SWITCHED
+from emu.daemon.http.states import BEGUN, DISCARDING, FRESH, IDLE, LINGERING, READING, SWITCHED
 from emu.daemon.http.turns import Turns
 
 HEAD_READ_BYTES = 4096
@@ -89,6 +89,9 @@ class ServerConnection(Turns, asyncio.BufferedProtocol):
         if not self.busy and self._partial is not None and self._fault is None:
             self._fault = http1.HeadError(400)
             self.advance()
+        elif self._rest is not None and self._rest.written:
+            self._let_out_last()
+            return False
         elif current is None or self.state is not BEGUN:
             self.abandon()
             return False
@@ -96,7 +99,19 @@ class ServerConnection(Turns, asyncio.BufferedProtocol):
             self._queue = NONE_QUEUED
             current.left_alone()
             current.head.keep_alive = False
+            if self.state is DISCARDING:
+                self.abandon()
+                return False
         return not self.transport.is_closing()
+
+    def _let_out_last(self) -> None:
+        """The client sends nothing more: what was held back of its answer goes out, and is the last."""
+        rest = self._rest
+        assert rest is not None
+        chunked = self.current is not None and self.current.head.chunked
+        self.transport.write(rest.answer(not chunked or self.server.full_duplex))
+        self.abandon()
+        self.transport.close()
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()

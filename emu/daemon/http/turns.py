@@ -13,7 +13,7 @@ from collections.abc import Callable
 from emu.daemon.http import http1
 from emu.daemon.http.endings import NONE_QUEUED, Endings
 from emu.daemon.http.exchange import AnyExchange, Exchange
-from emu.daemon.http.overtaken import Rest
+from emu.daemon.http.overtaken import Rest, most_to_discard
 from emu.daemon.http.registry import Registry
 from emu.daemon.http.states import ANSWERED, ANSWERING, BEGUN, DISCARDING, HOLDING, IDLE, LINGERING, READING
 
@@ -154,16 +154,21 @@ class Turns(Endings):
         Unless the server is full duplex, the request is read to its end before (net/http, chunkWriter.writeHeader):
         what is written is held back until then. A body of which `DISCARD_BYTES` or more are to come is not waited
         for, and one that turns out as long no longer; nor one that the client holds back itself. The connection ends
-        then. Whoever reads a body holds its lock until the client's next byte, so that an answer waits for that.
+        then. Whoever reads a body holds its lock until the client's next byte, so that an answer waits for that. A
+        connection that closes after the answer anyway waits for nothing.
         """
         last = self.answers_last(exchange.head)
         over = exchange.body_done or bool(exchange.broken)
-        if over or exchange is not self.current or self.server.full_duplex:
+        if exchange is not self.current or self.server.full_duplex:
             return last
-        if exchange.head.expects_continue:
-            return True
+        if exchange.head.expects_continue and exchange.head.content_length != 0:
+            if exchange.flowing and not over:
+                self.hold_answer(exchange, 0)
+            return last or not (exchange.flowing and over)
+        if over or last:
+            return last
         length = exchange.head.content_length
-        short = not last and (length is None or length - exchange.received < DISCARD_BYTES)
+        short = length is None or length - exchange.received < DISCARD_BYTES
         if not (exchange.flowing or short):
             return True
         self.hold_answer(exchange, DISCARD_BYTES if short else 0)
@@ -245,15 +250,14 @@ class Turns(Endings):
 
     def _overtaken(self, exchange: Exchange, keep_alive: bool) -> None:
         """The answer was faster than the request's body: read the rest away if it is short, else close."""
-        length, stays = exchange.head.content_length, keep_alive or exchange.head.expects_else
-        if exchange.head.expects_continue and not exchange.received:
-            most = 0  # nothing reads the body, but it is awaited: only its first byte ends the connection
-        elif not stays or self.server.stopping or exchange.broken or (length is not None and length > DISCARD_BYTES):
+        most = most_to_discard(exchange, keep_alive, self.server.stopping, DISCARD_BYTES)
+        if most is None:
             self._linger()
             return
-        else:
+        if most:
             exchange.flowing = False
-            most = DISCARD_BYTES
+        if exchange.head.expects_continue:
+            exchange.head.keep_alive = False
         self.move(DISCARDING)
         self._rest = Rest(most)
         self._sync_reading()

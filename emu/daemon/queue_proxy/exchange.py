@@ -226,6 +226,7 @@ class ProxiedExchange(AnyExchange):
         if self.begun:
             self.append_timeout()
         else:
+            self._informed = False  # the timer's writer does not know of an informational answer
             self.fail(TIMEOUT_STATUS, self.timeout_body, b"")
 
     def room_for_timeout(self, length: int | None) -> tuple[bool, bool]:

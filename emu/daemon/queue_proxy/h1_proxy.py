@@ -3,38 +3,31 @@
 # ruff: noqa: D102  the callbacks are described where they are declared, in exchange, Exchange and Asker
 from __future__ import annotations
 
-import asyncio
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from emu.daemon.http import forward, http1
-from emu.daemon.http.client import Asker, ClientConnection, KnownAnswer
-from emu.daemon.http.exchange import ClientSide, Exchange
+from emu.daemon.http.client import ClientConnection, KnownAnswer
+from emu.daemon.http.exchange import ClientSide
 from emu.daemon.http.turns import DISCARD_BYTES
-from emu.daemon.http.upstream import DialError, broken_words
+from emu.daemon.http.upstream import broken_words
 from emu.daemon.queue_proxy import unhandled
 from emu.daemon.queue_proxy.answer_writer import ANSWER_BUFFER_BYTES, AnswerWriter
-from emu.daemon.queue_proxy.exchange import ProxiedExchange
+from emu.daemon.queue_proxy.h1_request import Http1Request
 from emu.daemon.queue_proxy.switching import Switch, SwitchError
 
 if TYPE_CHECKING:
     from emu.daemon.queue_proxy.proxy import Proxy
 
-SAFE_TO_REPEAT = (b"GET", b"HEAD", b"OPTIONS", b"TRACE")
-CONTINUE_WAIT_S = 1.0
-"""How long the app may take to say `100 Continue` before the body is sent anyway (net/http, DefaultTransport)."""
 
+class Http1Exchange(Http1Request):
+    """One request in HTTP/1, and its answer to the client."""
 
-class Http1Exchange(Exchange, ProxiedExchange, Asker):
-    """One request in HTTP/1."""
-
-    __slots__ = ("_app", "_continue_timer", "_switch", "_writer")
+    __slots__ = ("_switch", "_writer")
 
     def __init__(self, proxy: Proxy, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(proxy, conn, head)
-        self._app: ClientConnection | None = None
-        self._continue_timer: asyncio.TimerHandle | None = None
         self._writer: AnswerWriter | None = None
         """The answer, once its head has come, unless all of it came at once."""
         self._switch: Switch | None = None
@@ -55,99 +48,6 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
         self.conn.write(unhandled.answer(status, self.head, last))
         self.finish(keep_alive=not last)
         return True
-
-    # --- the request, to the app
-
-    def connect(self, now: float) -> None:
-        app = self._proxy.app.take(now)
-        if app is None:
-            self._dialing = asyncio.get_running_loop().create_task(self._dial())
-        else:
-            self.send(app)
-
-    async def _dial(self) -> None:
-        try:
-            app = await self._proxy.app.dial()
-        except DialError as failed:
-            self.not_dialed(failed)
-            return
-        self._dialing = None
-        if self.over:
-            app.drop()
-        else:
-            self.send(app)
-
-    def send(self, app: ClientConnection) -> None:
-        """Ask the app over this connection."""
-        way, head = self.way, self.head
-        assert way is not None
-        app.ask(self, head.method == b"HEAD")
-        self._app = app
-        self._may_repeat = self.body_done and not self.held and app.used > 1 and head.method in SAFE_TO_REPEAT
-        if self.conn.full:
-            app.pause()
-        first = forward.app_head(way, head, self._proxy.app.address)
-        if not self._may_repeat:
-            way.headers = []
-        if head.content_length == 0:
-            app.transport.write(first)
-        elif head.expects_continue:
-            app.transport.write(first)
-            self._continue_timer = asyncio.get_running_loop().call_later(CONTINUE_WAIT_S, self._take_expected)
-        else:
-            self._send_with_body(app, first)
-
-    def _send_with_body(self, app: ClientConnection, first: bytes) -> None:
-        """The head and what has come of the body, in one write."""
-        pieces = self.conn.take_held(self)
-        if self.head.chunked:
-            pieces = [http1.chunk(piece) for piece in pieces]
-            if self.body_done:
-                self.end_notified = True
-                pieces.append(http1.LAST_CHUNK)  # see body_end
-        app.transport.write(b"".join([first, *pieces]) if pieces else first)
-        self.conn.notify_end(self)
-
-    def _take_expected(self) -> None:
-        """The body that the client holds back: ask for it, for the app wants it or has said nothing."""
-        self._continue_timer = None
-        if self.over or self.flowing or self._app is None:
-            return
-        if not self._informed and not self.body_done and not self.held:
-            self._informed = True
-            self.conn.write(http1.CONTINUE)
-        self.conn.take_body(self)
-
-    def body(self, data: bytes) -> None:
-        if self._app is None or self.over:
-            return
-        self._app.transport.write(http1.chunk(data) if self.head.chunked else data)
-
-    def body_end(self) -> None:
-        if self._app is None or self.over:
-            return
-        if self.head.chunked:
-            self._app.transport.write(http1.LAST_CHUNK)  # its trailers stay here, announced or not (httputil)
-
-    def body_failed(self) -> None:
-        """The client's chunks are none: the app's connection ends, and the client is answered if it is not yet."""
-        if self.over:
-            return
-        app, self._app = self._app, None
-        if app is not None:
-            app.leave()
-        if self._writer is None:
-            self.note("protocol", 502, self.broken)
-            self.fail(502, f"{self.broken}\n".encode())
-        else:
-            self.break_off("protocol", self.broken)
-
-    def request_full(self) -> None:
-        self.conn.take_body(self, False)
-
-    def request_ready(self) -> None:
-        if self._continue_timer is None:
-            self.conn.take_body(self)
 
     # --- the answer, to the client
 
@@ -181,10 +81,16 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
             closing |= not self.body_done  # the body may never come
         answer = forward.answer(self.head, status, headers, closing)
         self._writer = AnswerWriter(answer)
-        waits = self.flowing and not (self.body_done or answer.prompt) and self.conn.server.full_duplex
-        if waits and (answer.length or 0) <= ANSWER_BUFFER_BYTES:
+        if self._reads_on and not answer.prompt and (answer.length or 0) <= ANSWER_BUFFER_BYTES:
             self.conn.hold_answer(self, http1.MAX_HEAD_BYTES)  # all of it waits in buffers for its handler's end
         self.wrote()
+
+    @property
+    def _reads_on(self) -> bool:
+        """Whether the request is read while its answer goes out, so that the answer's end waits for it."""
+        if not self.flowing or self.body_done or self.head.expects_continue:
+            return False
+        return self.conn.server.full_duplex or not self.head.keep_alive
 
     def _informational(self, status: int, reason: bytes, headers: http1.Headers) -> None:
         if status == 101:
@@ -192,6 +98,7 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
             return
         if not self.keeps_back(status):
             self._informed = True
+            self.wrote()
             self.conn.write(forward.informational(status, headers, self.head.minor))
         if status == 100 and self._continue_timer is not None:
             self._continue_timer.cancel()
@@ -214,7 +121,7 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
         writer = self._writer
         assert writer is not None
         writer.put_head(b"", True)
-        if self.flowing and not self.body_done and self.conn.server.full_duplex:
+        if self._reads_on:
             self._write(writer.take())
             self.conn.hold_answer(self, DISCARD_BYTES)  # its handler waits for the request's end
         writer.put_end()
@@ -248,6 +155,8 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
             # A kept connection that the app closed just as we used it (net/http, shouldRetryRequest).
             self._may_repeat = False
             self.connect(time.monotonic())
+        elif self.flowing and not self.body_done:
+            self.broke_amid_body(app, why)
         else:
             self.app_broke(broken_words(app, why))
 
@@ -298,6 +207,9 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
     def left_alone(self) -> None:
         if self.over or self.begun:
             super().left_alone()
+            return
+        if self._unsent is not None:
+            self.app_broke(self._words_cut)
             return
         # Its handler returns without a word, and Go's server answers for it; one that waits for a place fails.
         self.abandoned()

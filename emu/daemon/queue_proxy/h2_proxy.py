@@ -142,6 +142,7 @@ class ProxiedStream(ProxiedExchange):
         """The head of an informational answer."""
         if not self.over and not self.keeps_back(status):
             self._informed = True
+            self.wrote()
             pairs = sorted((http1.canonical(name), value) for name, value in headers)
             self._stream.send_head(frames.encode([(b":status", b"%d" % status), *lower(pairs)]))
 

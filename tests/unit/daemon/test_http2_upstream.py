@@ -139,6 +139,7 @@ class _Heard:
 def _asked() -> tuple[AppConnection, _Heard]:
     """A HEAD on stream 1."""
     conn, heard = AppConnection(), _Heard()
+    conn.settled = True
     stream = AppStream(conn, 1, cast(StreamAsker, heard), True)
     stream.ended = True
     conn.streams[1] = stream
