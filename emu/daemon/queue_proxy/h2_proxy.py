@@ -35,7 +35,7 @@ _TOO_LATE = (
 class ProxiedStream(ProxiedExchange):
     """One request in HTTP/2."""
 
-    __slots__ = ("_answer", "_headed", "_repeats", "_stream", "_to", "_whose", "known")
+    __slots__ = ("_answer", "_headed", "_kept", "_repeats", "_stream", "_to", "_whose", "known")
 
     def __init__(
         self, proxy: Proxy, stream: ClientStream, head: http1.Head, known: KnownStream | None = None
@@ -49,6 +49,8 @@ class ProxiedStream(ProxiedExchange):
         """The client has the answer's head."""
         self._whose: KnownAnswer | None = None
         """The answer's head, as the app sent it."""
+        self._kept: KnownAnswer | None = None
+        """The answer to a HEAD until the app has ended it (golang.org/x/net/http2, RoundTrip waits for that)."""
         self._to: AppStream | None = None
         self._repeats = 0
         """How often the app was asked again."""
@@ -159,6 +161,18 @@ class ProxiedStream(ProxiedExchange):
             self._whose = known
         self.wrote()
 
+    def answer_kept(self, known: KnownAnswer) -> None:
+        """The head of the answer to a HEAD."""
+        self._may_repeat = False
+        self._kept = known
+
+    def _head_over(self) -> None:
+        """The app has ended the answer to a HEAD, or the connection did."""
+        assert self._kept is not None
+        known, self._kept = self._kept, None
+        self.answer_begins(known)
+        self.answer_over(None)
+
     def head_alone(self) -> None:
         """No body came along with the head of an answer without a length: send it on."""
         if self._answer is not None and self._answer.prompt and not self._headed and not self.over:
@@ -214,6 +228,9 @@ class ProxiedStream(ProxiedExchange):
     def answer_over(self, trailers: http1.Headers | None) -> None:
         """The answer is whole."""
         self._to = None
+        if self._kept is not None:
+            self._head_over()
+            return
         if self.over or self._answer is None:
             return
         trailers = [pair for pair in trailers or () if http1.may_trail(http1.canonical(pair[0]))]
@@ -231,7 +248,9 @@ class ProxiedStream(ProxiedExchange):
         self._to = None
         if self.over:
             return
-        if self._answer is not None:
+        if self._kept is not None:
+            self._head_over()
+        elif self._answer is not None:
             self.answer_cut(words)
         elif self._may_repeat and code == int(ErrorCodes.REFUSED_STREAM) and self._repeats < MOST_REPEATS:
             self._may_repeat = False
@@ -255,17 +274,14 @@ class ProxiedStream(ProxiedExchange):
     def append_timeout(self) -> None:
         answer, body = self._answer, self.timeout_body
         assert answer is not None
-        fits, whole = self.room_for_timeout(answer.length)
+        fits, _ = self.room_for_timeout(answer.length)
         if not self._headed:
             self._send_head(body if fits else b"", fits and answer.length is None)
         if fits:
             self.sent_bytes += len(body)
             self._stream.send(body)
-        if whole:
-            self._stream.end()
-            self.finish(keep_alive=True)
-        else:
-            self.cut_off()
+        self._stream.end()  # also where less came than its head says
+        self.finish(keep_alive=True)
 
     def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
         self.status = status

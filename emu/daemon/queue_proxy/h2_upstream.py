@@ -51,6 +51,9 @@ class StreamAsker(Protocol):
     def answer_begins(self, known: KnownAnswer) -> None:
         """The head of the answer."""
 
+    def answer_kept(self, known: KnownAnswer) -> None:
+        """The head of the answer to a HEAD; it counts once the app has ended it, in whatever way."""
+
     def head_alone(self) -> None:
         """No body came along with the head of an answer without a length: send it on."""
 
@@ -83,12 +86,18 @@ class AppStream(Stream):
         self.head_only = head_only
 
     def on_data(self, data: Piece) -> None:
-        if self.asker is not None:
+        if self.head_only:
+            self.conn.acknowledge(self, len(data))
+            stream_error(self, ErrorCodes.PROTOCOL_ERROR)
+        elif self.asker is not None:
             self.asker.answer_data(data, self)
         else:
             self.conn.acknowledge(self, len(data))
 
     def on_last(self, data: Piece) -> None:
+        if self.head_only:
+            self.on_data(data)
+            return
         asker = self._over()
         if asker is not None:
             asker.answer_last(data, self)
@@ -236,8 +245,11 @@ class AppConnection(Connection):
                 stream.asker.answer_begins(known)
             self.short(stream)
             return
-        end = end or stream.head_only  # whatever the app says after it
         stream.remote_done = end
+        if stream.head_only and not end:
+            if stream.asker is not None:
+                stream.asker.answer_kept(known)
+            return
         if stream.asker is not None:
             stream.asker.answer_begins(known)
             self._prompt.append(stream.asker)

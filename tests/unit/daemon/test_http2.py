@@ -292,6 +292,48 @@ class TestFrames:
         assert _status(client.until(h2.events.ResponseReceived)) == 502
         assert b"looked like an HTTP/1.1 header" in client.until(h2.events.DataReceived).data
 
+    @pytest.mark.parametrize(
+        "ends",
+        [
+            frames.frame(frames.DATA, 1, 1),
+            frames.frame(frames.DATA, 1, 1, b"body"),
+            frames.number_frame(frames.RST_STREAM, 1, 2),
+            frames.frame(frames.HEADERS, 5, 1, frames.encode([(b"x-mine", b"1")])),
+        ],
+        ids=["end", "body", "reset", "trailers"],
+    )
+    def test_an_answer_to_head_comes_once_the_app_has_ended_it(
+        self, queue_proxy: StartProxy, fake_app: FakeApp, ends: bytes
+    ) -> None:
+        """In whatever way; nothing but its head reaches the client."""
+        client = _H2(queue_proxy().port)
+        client.get(method="HEAD")
+        app = fake_app.accept()
+        app.read_until(b"SM\r\n\r\n")
+        app.send(frames.settings_frame({}))
+        assert _asked(app) == 1
+        app.send(frames.frame(frames.HEADERS, 4, 1, b"\x88"))  # :status 200
+        client.conn.ping(b"12345678")
+        client.flush()
+        client.until(h2.events.PingAckReceived)
+        assert not [event for event in client.events if isinstance(event, h2.events.ResponseReceived)]
+        app.send(ends)
+        assert _status(client.until(h2.events.ResponseReceived)) == 200
+        client.until(h2.events.StreamEnded)
+
+    def test_a_timeout_ends_an_answer_in_good_order(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """Its text is appended, also where the head promised more."""
+        wire = queue_proxy(REVISION_TIMEOUT_SECONDS="1").connect()
+        block = frames.encode([(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")])
+        wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames.settings_frame({}))
+        wire.send(frames.frame(frames.HEADERS, 5, 1, block))
+        app = fake_app.accept()
+        app.read_until(b"SM\r\n\r\n")
+        app.send(frames.settings_frame({}))
+        block = frames.encode([(b":status", b"200"), (b"content-length", b"6000")])
+        app.send(frames.frame(frames.HEADERS, 4, _asked(app), block))
+        wire.read_until(frames.data_head(15, 0, 1) + b"request timeout" + frames.data_head(0, 1, 1))
+
     def test_an_app_that_goes_away_for_a_fault_is_not_asked_again(
         self, queue_proxy: StartProxy, fake_app: FakeApp
     ) -> None:

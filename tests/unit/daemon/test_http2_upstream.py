@@ -123,6 +123,9 @@ class _Heard:
     def answer_begins(self, known: KnownAnswer) -> None:
         self.said.append(f"begins {known.status}")
 
+    def answer_kept(self, known: KnownAnswer) -> None:
+        self.said.append(f"kept {known.status}")
+
     def informed(self, status: int, headers: http1.Headers) -> None:
         self.said.append(f"{status} {headers}")
 
@@ -171,11 +174,14 @@ def test_data_of_a_stream_that_comes_in_many_frames_is_passed_on_at_once() -> No
     assert heard.said == ["9005 bytes", "7 bytes", "5 bytes and the end", "6 bytes", "1 bytes"]
 
 
-def test_an_answer_to_head_ends_with_its_head() -> None:
-    """Whatever body an app sends after it."""
+def test_an_answer_to_head_is_whole_once_the_app_has_ended_it() -> None:
+    """Its head is kept until then."""
     conn, heard = _asked()
     conn.on_head(1, frames.encode([(b":status", b"200"), (b"content-length", b"2")]), False)
-    assert heard.said == ["begins 200", "over"]
+    assert heard.said == ["kept 200"]
+    conn.newest = 1
+    conn.receive(frames.frame(frames.DATA, frames.END_STREAM, 1))
+    assert heard.said == ["kept 200", "over"]
     assert not conn.streams
 
 
