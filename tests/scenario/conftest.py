@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +22,8 @@ from emu.runtime import images
 from emu.runtime.docker import Engine
 from emu.scenario.reading import load_scenario
 from tests import consistency
-from tests.scenario.support import DEADLINE_S, EMU, ENVIRONMENT, Finished, Going, run_going
+from tests.scenario import forked
+from tests.scenario.support import DEADLINE_S, Finished, Going, run_going
 from tests.scenario.tutorial import Tutorial
 
 
@@ -51,7 +51,7 @@ def engine_if_any(request: pytest.FixtureRequest) -> Engine | None:
 
 @pytest.fixture(scope="session")
 def emu_run(engine_if_any: Engine | None, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
-    """Run a scenario as a user would, once for the same words in a session."""
+    """Run a scenario as `emu run` does, once for the same words in a session. (`going` and the tutorial type it.)"""
     done: dict[tuple[str, ...], Finished] = {}
 
     def run(scenario: str, *settings: str) -> Finished:
@@ -60,16 +60,11 @@ def emu_run(engine_if_any: Engine | None, tmp_path_factory: pytest.TempPathFacto
             out = tmp_path_factory.mktemp("runs") / "run"
             plays = max(1, len(load_scenario(scenario).variants))
             words = [word for setting in settings for word in ("--set", setting)]
-            ended = subprocess.run(
-                [*EMU, "run", scenario, "--on", "host", "--out", str(out), "--json", *words],
-                capture_output=True,
-                text=True,
-                timeout=DEADLINE_S * plays,
-                env=ENVIRONMENT,
-                check=False,
+            ended = forked.emu(
+                ["run", scenario, "--on", "host", "--out", str(out), "--json", *words], DEADLINE_S * plays
             )
-            assert ended.stdout, f"emu run {scenario} ended with {ended.returncode} and said: {ended.stderr}"
-            done[key] = Finished(ended.returncode, json.loads(ended.stdout), RunDir(out), ended.stderr)
+            assert ended.out, f"emu run {scenario} ended with {ended.status} and said: {ended.said}"
+            done[key] = Finished(ended.status, json.loads(ended.out), RunDir(out), ended.said)
             consistency.check(out)
         return done[key]
 

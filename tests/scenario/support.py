@@ -36,6 +36,15 @@ ENVIRONMENT = {**os.environ, UNDESCRIBED: "1"}
 
 
 @dataclass(frozen=True)
+class Ended:
+    """A command that ended: its exit status and what it printed."""
+
+    status: int
+    out: str
+    said: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """A run that ended: its exit status, its summary and where it was recorded."""
 
