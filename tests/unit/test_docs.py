@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import fields
 from importlib.util import find_spec
@@ -190,3 +191,16 @@ def test_decisions_are_numbered_without_a_gap() -> None:
         text = page.read_text(encoding="utf-8")
         assert re.match(rf"# {int(page.name[:4])}\. ", text), page.name
         assert {"context", "choice", "what-it-costs"} <= anchors(page), page.name
+
+
+@pytest.mark.parametrize("drawing", ["cgroups.svg", "processes.svg"])
+def test_paths_in_a_drawing_end_before_the_next_words(drawing: str) -> None:
+    """A path is in a font of fixed width, 8 units a character: what stands beside it on its line begins after it."""
+    texts = re.findall(r'<text(?: class="(\w+)")? x="(\d+)" y="(\d+)">([^<]*)', (ROOT / "docs" / drawing).read_text())
+    close = [
+        (path, beside)
+        for kind, x, y, path in texts
+        for _, other_x, other_y, beside in texts
+        if kind == "path" and y == other_y and int(x) < int(other_x) < int(x) + 8 * len(html.unescape(path))
+    ]
+    assert close == []
