@@ -188,6 +188,7 @@ class FakeRun:
         """`machine`: what else is recorded of it, or otherwise."""
         self.run = RunDir(path)
         self.run.create()
+        self.run.release()  # as at a run's end
         self._clock = [0.0]
         self.psi = psi
         self.interval_s = interval_s or INTERVAL_S

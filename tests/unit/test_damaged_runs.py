@@ -269,8 +269,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             run = make(folder / make.__name__)
         if make in (fake_runs.group_killed, fake_runs.pod_level):
             fake_runs.unpack_samples(run.path)
-        shutil.rmtree(run.path / "reserve", ignore_errors=True)
-        run.release()
         run.scenario.write_text(resolve(load_scenario("idle-policies")) if run.has_variants() else scenario)
         run.summary.write_text('{"met": true}')
         found.append(run.path)
