@@ -46,6 +46,7 @@ ROOTS = (
     "thrashing",
     "reclaim",
     "evictions",
+    "node_conditions",
     "preemptions",
     "resizes",
     "freezes",
