@@ -139,7 +139,7 @@ def test_they_share_the_network_of_the_pause_container(pod: Callable[[str], Seen
 
 def test_an_image_of_ones_own(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An archive that an engine saved is kept, loaded by an engine that lacks the image, and by that one once."""
-    monkeypatch.setattr(archives, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(archives, "own_cache_dir", lambda: tmp_path / "cache")
     name, archive, said = "example.com/own/app:1.2", tmp_path / "own.tar", list[str]()
     engine.build(name, {"Dockerfile": b"FROM scratch\nCOPY own /own\n", "own": b"small"}, {})
     built = engine.image_id(name)
