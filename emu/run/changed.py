@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from emu.errors import EmuError
+from emu.errors import EmuError, raise_all
 from emu.kubelet import ioweight
 from emu.machine import zram, zswap
 from emu.machine.owner import lives, owner
@@ -36,10 +36,10 @@ def changed(setting: str, before: Mapping[str, object] | None = None, home: Path
 
 
 def undo(home: Path | None = None) -> Iterator[tuple[str, str]]:
-    """Undo what processes that are gone have changed; each setting, and how it is now. EmuError where it cannot be
-    undone: the record stays.
+    """Undo what processes that are gone have changed; each setting, and how it is now. EmuError where one cannot be
+    undone: its record stays, and the others are undone all the same.
     """
-    folder = home or HOME
+    folder, failed = home or HOME, list[EmuError]()
     for file in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
             said = json.loads(file.read_text())
@@ -48,10 +48,15 @@ def undo(home: Path | None = None) -> Iterator[tuple[str, str]]:
             mine, before = "", {}
         if lives(mine) or file.name not in _UNDONE:
             continue
-        now = _undone(file.name, before)
+        try:
+            now = _undone(file.name, before)
+        except EmuError as error:
+            failed.append(error)
+            continue
         file.unlink(missing_ok=True)
         if now:
             yield file.name, now
+    raise_all(failed)
 
 
 def _undone(setting: str, before: Mapping[str, object]) -> str:

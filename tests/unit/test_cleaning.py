@@ -161,7 +161,7 @@ def test_what_a_killed_run_changed_of_its_machine_is_undone(tmp_path: Path, swit
 def test_what_cannot_be_undone_stays_on_record(
     tmp_path: Path, switched: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`emu clean` says why, and can be asked again: swap that is in use needs memory to come back to."""
+    """`emu clean` says why, undoes all else, and can be asked again: swap in use needs memory to come back to."""
 
     def fails(areas: list[str], device: str) -> None:
         raise EmuError("cannot swap to zram", f"swapoff /dev/{device}: Cannot allocate memory", "")
@@ -172,8 +172,11 @@ def test_what_cannot_be_undone_stays_on_record(
         pass
     assert (tmp_path / changes.ZRAM).exists()
     (tmp_path / changes.ZRAM).write_text(GONE)
+    (tmp_path / changes.ZSWAP).write_text(GONE)
     with pytest.raises(EmuError, match="zram: what a run that was killed has changed cannot be undone") as wrong:
         list(changes.undo(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [changes.ZRAM]
+    assert switched.pop() is False
     assert "Cannot allocate memory" in wrong.value.why
     monkeypatch.setattr(zram, "back", back)
     assert list(changes.undo(tmp_path)) == [("zram", "swap is on /dev/vdb")]
