@@ -246,7 +246,10 @@ def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Scree
     """Run it; EXIT_OK if it was played to its end. A run that never began leaves no directory behind."""
     try:
         if chosen == "sandbox":
-            images.prepare(screen.step)  # which takes minutes where it is the first time
+            from emu.sandbox.uml import terminal
+
+            with terminal.interrupting_signals():
+                images.prepare(screen.step)  # which takes minutes where it is the first time
             return _in_sandbox(spec, directory, screen)
         if chosen == "vm":
             return _in_vm(spec, directory, screen)

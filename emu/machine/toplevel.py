@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import platform
+import resource
 import sys
 import tempfile
 import time
@@ -110,6 +111,8 @@ def described(error: BaseException) -> str:
         return (
             f"emu: {EmuError('there is no current directory', 'it was removed after this shell entered it', 'cd /')}"
         )
+    if (reached := _limit(error)) is not None:
+        return f"emu: {reached}"
     words = _in_a_line(error)
     kept = keep(error)
     where = f"traceback in {kept}" if kept else f"at {_place(error)} (no file could be written for the traceback)"
@@ -118,6 +121,25 @@ def described(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"emu: out of memory; {where}"
     return f"emu: unexpected {words}: this is a bug in emu; please report it with the {where}"
+
+
+def _limit(error: BaseException) -> EmuError | None:
+    """What to do about a limit of this shell or user that was reached; None for another error."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EMFILE:
+        most, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return EmuError(
+            "too many files are open", f"a process may have {most} open here (ulimit -n)", "ulimit -n 1024"
+        )
+    no_thread = isinstance(error, RuntimeError) and "start new thread" in str(error)
+    # A write to a stream that does not block has the same number, and says how much of it was written.
+    if no_thread or (number == errno.EAGAIN and not hasattr(error, "characters_written")):
+        return EmuError(
+            "no further process or thread can be started",
+            "this user, or the machine, has as many as it may have (ulimit -u)",
+            "end some of them, or allow more: ulimit -u 4096",
+        )
+    return None
 
 
 def _is_nowhere() -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime, tzinfo
@@ -244,6 +246,20 @@ def test_a_run_directory_that_cannot_be_made_is_found_before_anything_is_downloa
         assert left.value.code == 2
         assert made == tried
         assert not out.exists()
+
+
+def test_a_signal_while_the_images_are_made_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM in the minutes before the first boot: its directory goes, with the room that was set aside in it."""
+
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr(images, "prepare", killed)
+    monkeypatch.setattr(cli_run, "_choose", lambda *_: "sandbox")
+    arguments = ["run", "app-oom", "--out", str(tmp_path / "run")]
+    assert toplevel.run(lambda: main(arguments, standalone_mode=False)) == 130
+    assert not (tmp_path / "run").exists()
 
 
 def test_runs_that_begin_in_the_same_second_have_a_directory_each(

@@ -71,6 +71,24 @@ def test_an_unforeseen_error_is_one_line_that_names_a_file(
     assert kept.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "/x"), "ulimit -n"),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "ulimit -u"),
+        (RuntimeError("can't start new thread"), "ulimit -u"),
+    ],
+)
+def test_a_limit_of_the_shell_is_no_bug(
+    error: BaseException, fix: str, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files, processes and threads: which limit it is, and how to raise it; no traceback is kept."""
+    assert toplevel.run(raising(error)) == EXIT_BAD_INPUT
+    said = capsys.readouterr().err
+    assert fix in said and "report" not in said
+    assert not cache.exists()
+
+
 def test_where_the_cache_takes_no_file_another_folder_does(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
