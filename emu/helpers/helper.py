@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 
+from emu.daemon.signals import name_of
 from emu.errors import EmuError
 from emu.machine import command
 from emu.record.events import Note, now
@@ -23,6 +24,11 @@ START_S = 60.0
 END_S = 20.0
 """Longer than any of them takes to write what it knows; then it is killed."""
 _MOST_SAID = 2000
+
+
+def how_ended(status: int | None) -> str:
+    """What became of a process with this exit status, -n after signal n."""
+    return f"was ended by {name_of(-status)}" if status is not None and status < 0 else f"ended with status {status}"
 
 
 class Helper:
@@ -98,16 +104,25 @@ class Helper:
         return self._said.read_text(errors="replace").strip()[-_MOST_SAID:]
 
     def not_started(self) -> EmuError:
-        """The error for one that is not there."""
+        """The error for one that is not there, whose output has ended or that was waited for long enough."""
+        assert self._process is not None
+        with suppress(TimeoutExpired):
+            self._process.wait(1.0)
+        what, status = f"{self.name} did not start", self.status
+        if status is None:
+            return EmuError(
+                what, f"it printed nothing in {START_S:g} s", "run it again when the machine is less busy"
+            )
+        if status < 0:
+            fix = "run it again; if nobody killed it, this machine may be short of memory"
+            return EmuError(what, f"its process {how_ended(status)}", fix)
         return EmuError(
-            f"{self.name} did not start",
-            self.said() or "it printed nothing",
-            "this is a bug in emu; please report it with this message",
+            what, self.said() or "it printed nothing", "this is a bug in emu; please report it with this message"
         )
 
     def ended_early(self, consequence: str, level: str = "warning") -> Note:
         """The event for one that exited before the end of the run."""
-        why = f"its process ended with status {self.status}; {consequence}"
+        why = f"its process {how_ended(self.status)}; {consequence}"
         return Note(t=now(), what=f"{self.name} exited before the end of the run", why=why, level=level)
 
     def end(self, *, terminate: bool = False) -> None:

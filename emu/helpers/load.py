@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
-from emu.helpers.helper import Helper
+from emu.helpers.helper import Helper, how_ended
 from emu.messages import Endpoint
 from emu.policy.loadplan import LoadPlan, Route, Split, Until
 from emu.policy.secrets import is_secret
@@ -167,6 +167,6 @@ class RunLoad:
             raise cannot_record(self.status["not_recorded"])
         raise EmuError(
             "the load generator exited before the end of the run",
-            self._helper.said() or f"its process ended with status {status}; requests after that were not sent",
+            self._helper.said() or f"its process {how_ended(status)}; requests after that were not sent",
             "run it again; if that process was not killed, this is a bug: report it with the run directory",
         )

@@ -90,6 +90,18 @@ def test_the_error_of_one_that_did_not_start_has_its_last_words(echo: Helper) ->
     assert "No module named no_such_helper" in error.why
 
 
+def test_one_that_was_killed_is_no_bug(echo: Helper) -> None:
+    """Neither before it said anything, nor later: the signal is named."""
+    echo.start("deaf_helper", [])
+    assert echo.line(PATIENCE_S) == b"up\n"
+    assert echo.pid is not None
+    os.kill(echo.pid, signal.SIGKILL)
+    error = echo.not_started()
+    assert error.why == "its process was ended by SIGKILL"
+    assert "bug" not in error.fix
+    assert echo.ended_early("so it is").why == "its process was ended by SIGKILL; so it is"
+
+
 def test_one_that_does_not_end_is_killed(echo: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is deaf to the end of its input and to SIGTERM."""
     monkeypatch.setattr(helper, "END_S", 0.2)
