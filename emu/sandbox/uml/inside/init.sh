@@ -19,7 +19,9 @@ fail() {
 mount -t proc proc /proc || fail "cannot mount /proc"
 mount -t tmpfs -o mode=755,size=50% emu /tmp || fail "cannot mount a tmpfs"
 mkdir /tmp/host /tmp/upper /tmp/work /tmp/root
-mount -t hostfs -o / hostfs /tmp/host || fail "cannot mount hostfs"
+# Since Linux 6.11 hostfs has a name for its option, which mount(8) of util-linux 2.39 and newer demands.
+mount -t hostfs -o / hostfs /tmp/host 2>/dev/null || mount -t hostfs -o hostfs=/ hostfs /tmp/host \
+    || fail "cannot mount hostfs"
 . "/tmp/host$EMU_BOOT/settings.sh" || fail "cannot read settings.sh"
 insmod "/tmp/host$EMU_MODULES/$(uname -r)/kernel/fs/overlayfs/overlay.ko" || fail "cannot load the overlay module"
 mount -t overlay -o lowerdir=/tmp/host,upperdir=/tmp/upper,workdir=/tmp/work overlay /tmp/root \
