@@ -55,8 +55,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _LONGEST_NUMBER = 40
-_SECRETS = frozenset(("secrets", "stringData"))
-"""Keys of a scenario and of a manifest, below which are the values of Secrets."""
+_SECRETS = frozenset(("secrets", "stringData", "data"))
+"""Keys of a scenario and of a manifest, below which are the values of Secrets (a ConfigMap has `data`, too)."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 

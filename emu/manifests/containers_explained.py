@@ -44,7 +44,7 @@ def explain_containers(
             explain_rights(made, name, container, place, spec.get("securityContext"))
             if group == "containers":
                 _serving(made, container, place, alone=len(spec["containers"]) == 1)
-    _volumes(made, spec, node, objects)
+    explain_volumes(made, spec, node, objects)
     serving = serving_container(spec)
     port = _port(serving)
     h2c = port["name"] == "h2c"
@@ -187,9 +187,10 @@ def _probe_of_queue_proxy(made: Explanation, serving: Spec, port: Spec) -> None:
     made.add("queue-proxy: readiness", f"{target} on {number}", "derived", "what it asks of the app, on 127.0.0.1")
 
 
-def _volumes(made: Explanation, spec: Spec, holder: Node | None, objects: Objects) -> None:
+def explain_volumes(made: Explanation, spec: Spec, holder: Node | None, objects: Objects) -> None:
+    """Each with its kind, and why it is not mounted."""
     for number, volume in enumerate(spec.get("volumes", [])):
-        kind = next((name for name in volume if name != "name"), "nothing")
+        kind = next((name for name in volume if name != "name"), "emptyDir")
         limit = volume[kind].get("sizeLimit") if isinstance(volume.get(kind), dict) else None
         where = node_at(holder, ("volumes", number)) if holder is not None else None
         source = str(where.mark) if where is not None else DEFAULT

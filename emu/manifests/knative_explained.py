@@ -13,9 +13,10 @@ from emu.manifests.clusterconfig import ClusterConfig
 from emu.manifests.containers_explained import explain_containers
 from emu.manifests.decode import decode
 from emu.manifests.documents import Document
-from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, refusals
+from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place, refusals
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds, validated
 from emu.manifests.knative_notes import annotation_notes, unknown_notes
+from emu.manifests.kubernetes_containers import refused_variables
 from emu.manifests.starting_env import Objects
 from emu.policy.autoscaling import settings as scaling
 from emu.policy.golang import format_duration, parse_duration, parse_float
@@ -26,6 +27,7 @@ from emu.policy.quantity import parse_amount
 
 _WEBHOOK = "Knative's webhook"
 _DECODER = "the API server"
+_OF_DEPLOYMENT = "the API server, of the Deployment that Knative makes,"
 _INSECURE = "Kubernetes default value is insecure"
 
 
@@ -54,7 +56,18 @@ def explain_knative(
     annotation_notes(made, revision.annotations, document)
     if made.accepted:
         revision.explain()
+        _refuse_deployment(made, revision.spec, revision.spec_node)
     return made
+
+
+def _refuse_deployment(made: Explanation, spec: dict[str, Any], node: Node | None) -> None:
+    """What the webhook lets pass, and the API server refuses of the Deployment that is made of it."""
+    for group in ("initContainers", "containers"):
+        for number, container in enumerate(spec.get(group, [])):
+            for key, words in refused_variables(container):
+                path = f"{group}[{number}].{key}"
+                mark = made.document.node.mark if node is None else place(node, path)
+                made.refusals.append(Refusal(f"spec.template.spec.{path}: {words}", mark, _OF_DEPLOYMENT))
 
 
 class _Revision:

@@ -74,7 +74,7 @@ def refused_container(container: Spec, pod: InPod) -> Iterator[Refused]:
     yield from refused_names(container, pod.names)
     yield from _image(container, whole=pod.is_pod)
     yield from _ports(container.get("ports") or (), pod.host_ports)
-    yield from _variables(container)
+    yield from refused_variables(container)
     yield from _mounts(container.get("volumeMounts") or (), pod.volumes)
     for kind in ("readiness", "liveness", "startup"):
         probe = container.get(f"{kind}Probe")
@@ -167,7 +167,8 @@ def _port_name(name: str) -> list[str]:
     return wrong
 
 
-def _variables(container: Spec) -> Iterator[Refused]:
+def refused_variables(container: Spec) -> Iterator[Refused]:
+    """Of `env` and `envFrom`."""
     for number, variable in enumerate(container.get("env") or ()):
         path, name, source = f"env[{number}]", variable.get("name", ""), variable.get("valueFrom")
         if not name:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from emu.files.yamlfile import Node
-from emu.manifests.containers_explained import explain_resources, probe_text
+from emu.manifests.containers_explained import explain_resources, explain_volumes, probe_text
 from emu.manifests.decode import decode
 from emu.manifests.documents import Document, Manifests
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place, source_of
@@ -61,6 +61,7 @@ def _pods(made: Explanation, metadata: Spec, spec: Spec, objects: Objects) -> No
         for number, container in enumerate(pods.get(group, [])):
             where = node_at(holder, (group, number)) if holder is not None else None
             _container(made, container, where, objects, pods.get("securityContext"))
+    explain_volumes(made, pods, holder, objects)
 
 
 def _refuse(made: Explanation, found: Iterable[Refused]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from emu.manifests.starting_program import NO_METADATA, PROBE_TIMES, Metadata, p
 from emu.manifests.yamltext import Lines, Said
 from emu.policy.autoscaling.settings import Settings
 from emu.policy.quantity import parse_amount
+from emu.spec.volumes import may_mount
 
 _SIZE = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi)")
 _LEAST_MEMORY = 6 * 2**20
@@ -41,6 +43,10 @@ class Pod:
         part_of = [one["name"] for one in container.get("volumeMounts", []) if one.get("subPath")]
         if part_of:
             self.left_out.append(f"subPath of {container['name']}'s volumeMounts ({', '.join(part_of)})")
+        taken = [path for path in map(_mount_path, container.get("volumeMounts", [])) if not may_mount(path)]
+        if taken:
+            why = "where a container of a run has something else, or whose name emu does not take"
+            self.left_out.append(f"{container['name']}'s volumeMounts at {', '.join(taken)}, {why}")
         program = program_of(container, serves=serves, of=self.of)
         self.left_out += program.left_out
         return entry if program.keys is None else {**entry, "program": program.keys}
@@ -146,13 +152,13 @@ def _additional(container: Mapping[str, Any], volumes: set[str] | None = None) -
     mounts = [
         one
         for one in container.get("volumeMounts", [])
-        if volumes is not None and one["name"] in volumes and not one.get("subPath")
+        if volumes is not None and one["name"] in volumes and not one.get("subPath") and may_mount(_mount_path(one))
     ]
     if mounts:
         entry["volumeMounts"] = [
             {
                 "name": one["name"],
-                "mountPath": one["mountPath"],
+                "mountPath": _mount_path(one),
                 **({"readOnly": True} if one.get("readOnly") else {}),
             }
             for one in mounts
@@ -160,6 +166,11 @@ def _additional(container: Mapping[str, Any], volumes: set[str] | None = None) -
     if resources := _resources(_given(container)):
         entry["resources"] = resources
     return entry
+
+
+def _mount_path(mount: Mapping[str, Any]) -> str:
+    """As the kubelet makes it: from the root, and without a slash at its end."""
+    return posixpath.normpath(f"/{mount['mountPath'].lstrip('/')}")
 
 
 def _given(container: Mapping[str, Any]) -> dict[tuple[str, str], str]:

@@ -217,6 +217,15 @@ class VolumeMountSpec(Model):
         return self
 
 
+def may_mount(path: str) -> bool:
+    """Whether a volume can be mounted there."""
+    try:
+        VolumeMountSpec.model_validate({"name": "it", "mountPath": path})
+    except ValueError:
+        return False
+    return True
+
+
 def check(volumes: Sequence[VolumeSpec], containers: Iterable[tuple[Place, Sequence[VolumeMountSpec]]]) -> None:
     """SpecError where a volume is there twice, or a container mounts one that is not there, or two at one path."""
     distinct((one.name for one in volumes), "two volumes have the name", ("volumes",))

@@ -106,8 +106,8 @@ def test_a_value_that_is_no_yaml_of_ours_is_not_shown(value: str) -> None:
     """A Secret's, in a scenario and in a manifest: the error says what is wrong, and where."""
     data = f"{{k: {value}}}"
     in_scenario = (parse, f"pod: {{secrets: [{{name: db, data: {data}}}]}}\n")
-    in_manifest = (parse_documents, f"kind: Secret\nstringData: {data}\n")
-    for read, text in (in_scenario, in_manifest) if value != "04711" else (in_scenario,):  # a number in a manifest
+    in_manifests = [(parse_documents, f"kind: Secret\n{key}: {data}\n") for key in ("stringData", "data")]
+    for read, text in (in_scenario, *in_manifests) if value != "04711" else (in_scenario,):  # a number in a manifest
         with pytest.raises(EmuError, match=r"\.k: ") as wrong:
             read(text, "f.yaml")
         assert "4711" not in f"{wrong.value} {wrong.value.why} {wrong.value.fix}"

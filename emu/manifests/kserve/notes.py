@@ -113,7 +113,7 @@ def _of_component(part: str, component: Yaml) -> Notes:
     limits = mapping(mapping(container.get("resources")).get("limits"))
     for key in limits:
         if "/" in key:
-            yield Finding(f"{key} cannot be emulated: the stand-in runs without it", f"{path}.resources")
+            yield Finding(f"{key} cannot be emulated: the pod runs without it", f"{path}.resources")
     if component.get("workerSpec") is not None:
         words = "workerSpec: KServe makes a second Deployment of it, of workers; emu runs the head's pods alone"
         yield Finding(words, "workerSpec")

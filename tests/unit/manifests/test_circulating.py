@@ -298,3 +298,25 @@ def test_a_pod_by_itself_is_one_that_nothing_scales(tmp_path: Path) -> None:
     assert [(one.name, one.is_sidecar) for one in pod.init_containers] == [("first", False), ("beside", True)]
     assert pod.app.resources.limits.memory == 50 * 2**20
     assert pod.left_out == ("what emu does not read: LimitRange few",)
+
+
+def test_mounts_are_where_the_kubelet_has_them_or_left_out(tmp_path: Path) -> None:
+    """A path from the root, without a slash at its end; at /data emu's app has its own files."""
+    path = tmp_path / "web.yaml"
+    mounts = "[{name: a, mountPath: /data}, {name: a, mountPath: /hello/}, {name: a, mountPath: cache}]"
+    text = DEPLOYMENT % ("minReadySeconds: 0", f"{{}}, volumeMounts: {mounts}")
+    path.write_text(text.replace("}]}\n", "}], volumes: [{name: a}]}\n"), encoding="utf-8")
+    pod = read_scenario(scenario_of(read_manifests([path])), "made").pod
+    assert [one.mount_path for one in pod.app.volume_mounts] == ["/hello", "/cache"]
+    assert pod.left_out[0].startswith("web's volumeMounts at /data, where a container of a run has something else")
+    (found,) = explained(tmp_path, path.read_text(encoding="utf-8"))
+    assert values(found)["volume a"] == "emptyDir"
+
+
+def test_a_variable_that_no_container_can_have_is_refused_at_its_place(tmp_path: Path) -> None:
+    """Knative's webhook lets it pass, and the API server refuses the Deployment that Knative makes."""
+    text = (SERVICE % "{}") + '        env: [{name: "A=B", value: c}]\n'
+    (found,) = explained(tmp_path, text)
+    (refusal,) = found.refusals
+    assert refusal.by.startswith("the API server, of the Deployment that Knative makes")
+    assert refusal.words.startswith('spec.template.spec.containers[0].env[0].name: Invalid value: "A=B":')
