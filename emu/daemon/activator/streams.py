@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from emu.daemon.activator.exchange import HeldExchange, arrived
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.known import MOST
 from emu.daemon.queue_proxy.h2_downstream import ClientConnection2
 from emu.daemon.queue_proxy.h2_known import KnownAnswer, KnownStream, made_of
 from emu.daemon.queue_proxy.h2_proxy import ProxiedStream
@@ -59,11 +60,17 @@ class HeldStream(ProxiedStream):
             self.connect(now)
 
     def app_block(self, bodiless: bool) -> bytes:
-        known = self.known
+        known, address = self.known, self._proxy.app.address
         if known is None:
             return super().app_block(bodiless)
-        block = known.block if known.end == bodiless else super().app_block(bodiless)
-        return frames.field(b":authority", self._proxy.app.address) + block[known.host_bytes :]
+        if known.end != bodiless:
+            return frames.field(b":authority", address) + super().app_block(bodiless)[known.host_bytes :]
+        block = known.by_address.get(address)
+        if block is None:
+            if len(known.by_address) >= MOST:
+                known.by_address.clear()
+            block = known.by_address[address] = frames.field(b":authority", address) + known.block[known.host_bytes :]
+        return block
 
     def answer_begins(self, known: KnownAnswer) -> None:
         pod = self._pod

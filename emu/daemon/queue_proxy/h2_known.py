@@ -15,7 +15,7 @@ Pairs = http1.Headers
 class KnownStream:
     """A request that means nothing to queue-proxy itself: where it goes, and what the app gets for it."""
 
-    __slots__ = ("block", "end", "head", "host_bytes", "length", "way")
+    __slots__ = ("block", "by_address", "end", "head", "host_bytes", "length", "way")
 
     def __init__(self, head: http1.Head, way: forward.Route, end: bool, length: int | None, address: bytes) -> None:
         self.head = http1.Head(head.method, head.target, 2, [])
@@ -28,6 +28,8 @@ class KnownStream:
         self.block = frames.encode(app_headers(way, head, end, address))
         self.host_bytes = len(frames.field(b":authority", way.host or address))
         """With so many of `block` begins the Host that the app gets."""
+        self.by_address: dict[bytes, bytes] = {}
+        """`block` with the address of a pod as the Host, for those that the activator sent it to."""
         way.headers = []
 
 
