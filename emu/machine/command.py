@@ -86,6 +86,11 @@ def spawn(
     except OSError as error:
         if error.errno != errno.E2BIG:
             raise
-        why = "its arguments and variables are too long: each may have 128 KiB in Linux, and all together about 2 MiB"
-        fix = "shorten them, or give it long values as files: a volume of a ConfigMap or Secret"
-        raise EmuError(f"cannot start {argv[0]}", why, fix) from error
+        raise too_long(argv[0]) from error
+
+
+def too_long(program: str) -> EmuError:
+    """The error of a program whose words the kernel refuses."""
+    why = "its arguments and variables are too long: each may have 128 KiB in Linux, and all together about 2 MiB"
+    fix = "shorten them, or give it long values as files: a volume of a ConfigMap or Secret"
+    return EmuError(f"cannot start {program}", why, fix)

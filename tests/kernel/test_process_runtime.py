@@ -22,7 +22,7 @@ from emu.run import cleaning
 from emu.runtime import images
 from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, VolumeKind, VolumeMount
 from emu.runtime.podcgroup import CgroupfsPod
-from emu.runtime.process import network, roots
+from emu.runtime.process import network, roots, spawning
 from emu.runtime.process.engine import ProcessRuntime
 from tests.kernel.support import DEADLINE_S, eventually
 
@@ -172,6 +172,23 @@ def test_a_program_that_is_not_there(pod: Pod) -> None:
     assert pod.runtime.state(ident)["Status"] == "exited"
     assert pod.runtime.state(ident)["ExitCode"] == 127
     assert not pod.group(ident).exists()
+
+
+def test_a_file_that_is_no_program(pod: Pod) -> None:
+    """It has started and ended, as where a shell is asked to run it, and has a word on it."""
+    assert pod.end_of(pod.start("/etc/passwd")) == (126, "/etc/passwd: Permission denied\n")
+
+
+def test_what_starts_containers_may_die(pod: Pod) -> None:
+    """They run on, and others are started; how one of the former ended is not known then."""
+    former = pod.start("/bin/sleep", "1000")
+    spawner = spawning.running()
+    spawner._process.kill()
+    eventually(lambda: not spawner.alive)
+    assert pod.end_of(pod.python("raise SystemExit(3)"))[0] == 3
+    assert pod.runtime.state(former)["Status"] == "running"
+    pod.runtime.stop(former, 0)
+    assert pod.end_of(former)[0] == 255
 
 
 def test_an_oom_kill_is_the_container_s(pod: Pod) -> None:

@@ -5,6 +5,7 @@ leftovers, and how a run describes itself.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
 import subprocess
@@ -18,8 +19,9 @@ from emu.report.page.header import header
 from emu.report.summary import summarize
 from emu.runtime.process import launch, leftovers, network, roots
 from emu.runtime.process.journald_lines import JournalLines
-from emu.runtime.process.launch import Bind
+from emu.runtime.process.launch import Bind, Start
 from emu.runtime.process.network import Network
+from emu.runtime.process.spawning import Spawner
 from emu.scenario.reading import needs_docker, read_scenario, resolve
 from emu.study.study import read_study
 from tests.fakes import FakeRun
@@ -120,13 +122,31 @@ def test_a_program_may_have_an_equals_sign_in_its_path(tmp_path: Path) -> None:
     assert subprocess.run(words, env=carried, capture_output=True, text=True, check=True).stdout == "x=y\n"
 
 
-def test_folders_are_mounted_to_read_only_unless_they_are_to_be_written() -> None:
-    """Source, target and mode of each, before the container's own words."""
+def test_what_is_to_be_started_is_said_whole(tmp_path: Path) -> None:
+    """Each folder with its mode, and variables of any bytes: a Secret's value need not be text."""
+    env = {"KEY": os.fsdecode(b"\xff\n"), "NAME": "ü"}
     binds = [Bind(Path("/a"), "/data", writable=True), Bind(Path("/b"), "/run")]
-    words = launch.start_words(Path("/cg/procs"), 5, Path("/root"), Path("/ns"), "pod", binds, ["prog", "--", "x"])
-    at = words.index("/cg/procs")
-    assert words[at : at + 11] == ["/cg/procs", "5", "/root", "pod", "/a", "/data", "rw", "/b", "/run", "ro", "--"]
-    assert words[-3:] == ["prog", "--", "x"]
+    start = Start(
+        Path("/cg/procs"), 5, Path("/root"), Path("/ns"), "pod", binds, "/bin/prog", ["prog", "--", "x"], env
+    )
+    said = json.loads(start.to_json().encode())
+    assert said["binds"] == [["/a", "/data", True], ["/b", "/run", False]]
+    assert (said["file"], said["argv"], said["env"]) == ("/bin/prog", ["prog", "--", "x"], env)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a namespace of pids is root's to make")
+def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
+    """Its network is not there."""
+    start = Start(tmp_path / "procs", 5, tmp_path, tmp_path / "net", "pod", [], "/bin/true", ["true"], {})
+    spawner = Spawner()
+    output = os.open(os.devnull, os.O_WRONLY)
+    try:
+        with pytest.raises(EmuError) as caught:
+            spawner.start(start, output)
+    finally:
+        os.close(output)
+        spawner.close()
+    assert caught.value.why == f"{tmp_path}/net: No such file or directory"
 
 
 def test_pods_have_addresses_that_are_nobody_s() -> None:
@@ -199,4 +219,4 @@ def test_a_run_says_what_ran_its_pod(tmp_path: Path) -> None:
 def test_the_chain_s_programs_are_there() -> None:
     """On any Debian that has what `make install` installs."""
     assert launch.missing_tools() == []
-    assert os.access(launch.tool("unshare"), os.X_OK)
+    assert os.access(launch.tool("nsenter"), os.X_OK)

@@ -22,12 +22,12 @@ from emu.errors import EmuError
 from emu.machine import command
 from emu.policy.kubelet.cpu import PERIOD_USEC, cpu_quota_usec, cpu_weight
 from emu.runtime.api import MOST_OUTPUT, ContainerRequest, Executed
-from emu.runtime.process import launch
+from emu.runtime.process import launch, spawning
 from emu.runtime.process.journald_lines import JournalLines
-from emu.runtime.process.launch import Bind
+from emu.runtime.process.launch import Bind, Start
+from emu.runtime.process.spawning import Begun
 
 CONTROLLERS = ("memory", "io", "cpu", "pids")
-_START_S = 60.0
 _KILLED_S = 30.0
 _CUT_S = 2.0
 _LINGER_S = 0.25
@@ -35,6 +35,8 @@ _LINGER_S = 0.25
 _PART = 1 << 16
 _NOT_STARTED = 127
 """The exit code of a container whose program could not be started, as Docker has it."""
+_NOT_KNOWN = 255
+"""The exit code of one whose end nobody saw, as containerd has it."""
 
 Notify = Callable[[str, Mapping[str, str]], None]
 """Called with each thing that happens, in the words of Docker's events, and its attributes."""
@@ -69,9 +71,7 @@ class Container:
         self._argv = list(argv)
         self._env = env
         self._notify = notify
-        self._process: Popen[bytes] | None = None
-        """The shell outside that ends as the container's process does."""
-        self._pid = 0
+        self._begun: Begun | None = None
         self._pidfd = -1
         self._pidfd_lock = threading.Lock()
         self._output: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -88,30 +88,32 @@ class Container:
         """As Docker words it: created, running or exited."""
         if self.exit_code is not None:
             return "exited"
-        return "created" if self._process is None else "running"
+        return "created" if self._begun is None else "running"
 
     @property
     def pid(self) -> int:
         """Its main process; 0 where none runs."""
-        return self._pid if self.status == "running" else 0
+        return self._begun.pid if self._begun is not None and self.status == "running" else 0
 
     def start(self) -> None:
         """Start it; returns when the program runs. EmuError where it could not: it counts as ended then."""
         try:
-            self._find(self._argv[0])
+            file = self._find(self._argv[0])
             self._make_cgroup()
-            self._launch()
+            self._launch(file)
         except (CgroupError, EmuError) as error:
             self._give_up()
             raise EmuError(f"cannot start the container {self.request.name}", error.why, error.fix) from error
 
-    def _find(self, name: str) -> None:
-        if launch.find_program(name, self.place.root, self._env) is None:
+    def _find(self, name: str) -> str:
+        found = launch.find_program(name, self.place.root, self._env)
+        if found is None:
             raise EmuError(
                 f"cannot run {name!r} in the container {self.request.name}",
                 f"emu's images have no program {name!r}",
                 "use one that they have, or pod.runtime: docker with an image that has it",
             )
+        return found
 
     def _make_cgroup(self) -> None:
         """With its limits, before anything is in it."""
@@ -126,45 +128,27 @@ class Container:
         if request.cpu_shares is not None:
             group.cpu.weight = cpu_weight(request.cpu_shares)
 
-    def _launch(self) -> None:
+    def _launch(self, file: str) -> None:
         place = self.place
-        argv, carried = launch.program(self._argv, self._env)
-        words = launch.start_words(
+        what = Start(
             place.cgroup / "cgroup.procs", self.request.oom_score_adj, place.root, place.namespace, place.hostname,
-            place.binds, argv,
+            place.binds, file, self._argv, self._env,
         )  # fmt: skip
-        ready, ready_end = os.pipe()
         output, output_end = os.pipe()
+        self.started_at = _stamp()
         try:
-            self._process = command.spawn(words, stdin=ready_end, stdout=output_end, stderr=output_end, env=carried)
+            begun = spawning.running().start(what, output_end)
         except BaseException:
             os.close(output)
             raise
         finally:
-            for end in (ready_end, output_end):
-                os.close(end)
-            if self._process is None:
-                os.close(ready)
-        self.started_at = _stamp()
-        pid = _pid_of_ready(ready)
-        if pid is None:
-            said = self._abandon(output)
-            raise EmuError("", said or "it was not ready in time", "check the kernel log: dmesg")
-        self._pid = pid
-        with suppress(ProcessLookupError):  # it may have ended again
-            self._pidfd = os.pidfd_open(pid)
+            os.close(output_end)
+        life = os.dup(begun.pidfd)
+        self._pidfd, self._begun = begun.pidfd, begun
         self._notify("start", {})
-        self._follower = threading.Thread(target=self._follow, args=(output,), name=self.id[:12], daemon=True)
-        self._follower.start()
-
-    def _abandon(self, output: int) -> str:
-        """End a chain that did not come to its end; what it said."""
-        assert self._process is not None
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, SIGKILL)
-        self._process.wait()
-        with os.fdopen(output, "rb") as said:
-            return said.read(MOST_OUTPUT).decode(errors="replace").strip()
+        follow = threading.Thread(target=self._follow, args=(begun, output, life), name=self.id[:12], daemon=True)
+        self._follower = follow
+        follow.start()
 
     def _give_up(self) -> None:
         self.exit_code, self.finished_at = _NOT_STARTED, _stamp()
@@ -174,10 +158,7 @@ class Container:
 
     # What happens to it, followed in a thread of its own.
 
-    def _follow(self, output: int) -> None:
-        process = self._process
-        assert process is not None
-        life = os.pidfd_open(process.pid)
+    def _follow(self, begun: Begun, output: int, life: int) -> None:
         poller = select.poll()
         poller.register(output, select.POLLIN)
         poller.register(life, select.POLLIN)
@@ -191,7 +172,7 @@ class Container:
                 open_ends.discard(fd)
                 os.close(fd)
                 if fd == life:
-                    self._on_end(process)
+                    self._on_end(begun)
         self._output.put(None)
         if self._journal is not None:
             self._journal.end()
@@ -203,9 +184,9 @@ class Container:
         if self._journal is not None:
             self._journal.take(data)
 
-    def _on_end(self, process: Popen[bytes]) -> None:
+    def _on_end(self, begun: Begun) -> None:
         """Its main process has ended: whatever it left goes too, as with the first process of a container."""
-        code = process.wait()
+        status = begun.status()
         with self._pidfd_lock:
             if self._pidfd >= 0:
                 os.close(self._pidfd)
@@ -213,7 +194,7 @@ class Container:
         with suppress(CgroupError):
             Cgroup(self.place.cgroup).kill()
         self.finished_at = _stamp()
-        self.exit_code = _exit_code(code)
+        self.exit_code = _NOT_KNOWN if status is None else _exit_code(os.waitstatus_to_exitcode(status))
         self._ended.set()
         self._notify("die", {"exitCode": str(self.exit_code)})
 
@@ -288,21 +269,6 @@ class Container:
         except TimeoutExpired:
             return Executed(None, _text(_cut_short(process)))
         return Executed(_exit_code(process.returncode), _text(said))
-
-
-def _pid_of_ready(ready: int) -> int | None:
-    """The program's pid once the chain has come to its end; None where it did not. Closes the pipe."""
-    heard = b""
-    deadline = time.monotonic() + _START_S
-    with os.fdopen(ready, "rb", buffering=0) as pipe:
-        while not heard.endswith(launch.READY):
-            if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                return None
-            part = pipe.read(_PART)
-            if not part:
-                return None
-            heard += part
-    return int(heard.split()[0])
 
 
 def _cut_short(process: Popen[bytes]) -> bytes:

@@ -40,7 +40,7 @@ from emu.runtime.api import (
 from emu.runtime.filler import random_file
 from emu.runtime.filling import fill
 from emu.runtime.podcgroup import CgroupfsPod
-from emu.runtime.process import launch, leftovers, network, roots
+from emu.runtime.process import launch, leftovers, network, roots, spawning
 from emu.runtime.process.container import Container, Place
 from emu.runtime.process.launch import Bind
 from emu.runtime.process.network import Network
@@ -119,6 +119,7 @@ class ProcessRuntime:
         """See that the root is there in which processes run, made from today's sources."""
         root = roots.ensure(artifacts, progress, self._home)
         self._images = {tag: _Image(root, tag) for tag in _COMMANDS}
+        spawning.running()  # so that it is there when the first container is started
 
     # Images
 

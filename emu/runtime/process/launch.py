@@ -1,18 +1,14 @@
-"""The words with which a container's process is made, and a command run beside it. Pure: nothing is started here.
+"""What a container's process is made from, and the words with which a command is run beside it. Pure: nothing is
+started here.
 
-A process is prepared by a chain of programs of this machine, each of which becomes the next: nsenter(1) joins the
-pod's network, unshare(1) makes mounts of its own, a shell mounts what the container sees. A second shell stays to
-report how it ended; its only child is the first process of a namespace of pids, where setpriv(1) and chroot(1) leave
-root's rights and the machine's files behind. The last step is a shell of the container's own root. It moves itself
-into the container's cgroup and becomes the program, so that the container pays for what the program needs, from its
-first page on, and for nothing that happened before.
-
-The cgroup is opened while the chain is still root, and written to when it no longer is: since Linux 5.16 (and in the
-stable kernels from then on) the kernel asks who opened the file.
+Such a command is the end of a chain of programs of this machine, each of which becomes the next. The last step is a
+shell of the container's own root: it moves itself into the container's cgroup, which was opened by root, and becomes
+the command.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,54 +17,13 @@ from pathlib import Path
 from emu.errors import EmuError
 from emu.runtime.api import NOFILE, USER
 
-READY = b"ready\n"
-"""What the chain says on its standard input, which is a pipe to us, just before it becomes the program; and before
-that, the program's pid.
-"""
-TOOLS = ("sh", "nsenter", "unshare", "setpriv", "chroot", "mount", "ip", "tar", "cp")
+TOOLS = ("sh", "nsenter", "setpriv", "chroot", "ip", "tar", "cp")
 INSTALL = "install util-linux, iproute2, coreutils and tar, or take pod.runtime: docker"
 """How to get them."""
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 _PATH = f"/usr/local/bin:/usr/bin:/bin:{_SBIN}"
 _ENTER = 'echo 0 >&3; exec 3>&-; exec "$@"'
 """In the container's own shell: into the cgroup, then become the program."""
-_BEGIN = f'echo 0 >&3; echo {READY.decode().strip()} >&0; exec </dev/null 3>&-; exec "$@"'
-_PREPARE = """
-set -e
-procs=$1 adj=$2 root=$3
-echo "$4" >/proc/sys/kernel/hostname
-shift 4
-mount --bind "$root" "$root"
-mount -o remount,bind,ro "$root"
-mount -t tmpfs -o nosuid,nodev,size=16m,mode=1777 tmpfs "$root/tmp"
-mount -t tmpfs -o nosuid,nodev,noexec,size=64m,mode=1777 shm "$root/dev/shm"
-while [ "$1" != -- ]; do
-    mount --bind "$1" "$root$2"
-    [ "$3" = rw ] || mount -o remount,bind,ro "$root$2"
-    shift 3
-done
-shift
-exec unshare --pid sh -c "$KEEP" emu "$procs" "$adj" "$root" "$@"
-"""
-_KEEP = """
-exec 4>&2 2>/dev/null # this shell's own word on how its child ended is not the container's output
-(exec sh -c "$FIRST" emu "$@" 2>&4 4>&-)
-exit $?
-"""
-_FIRST = f"""
-set -e
-procs=$1 adj=$2 root=$3
-shift 3
-mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
-echo "$adj" >/proc/self/oom_score_adj
-ulimit -n {NOFILE}
-read -r pid rest </proc/self/stat # of the machine's own /proc: the pid that the machine knows
-echo "$pid" >&0
-exec 3>"$procs"
-cd /
-exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+sys_chroot,+setuid,+setgid \\
-    chroot --userspec={USER}:{USER} --groups= "$root" "$@"
-"""
 _JOIN = """
 procs=$1 adj=$2
 shift 2
@@ -76,7 +31,7 @@ echo "$adj" >/proc/self/oom_score_adj
 exec 3>"$procs"
 exec setpriv --no-new-privs nsenter "$@"
 """
-CHAIN_ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C", "KEEP": _KEEP, "FIRST": _FIRST}
+CHAIN_ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C"}
 """Of the chain, besides what it carries; the program gets its own."""
 
 
@@ -87,6 +42,42 @@ class Bind:
     source: Path
     target: str
     writable: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """A container's process to be."""
+
+    procs: Path
+    """The cgroup.procs of its cgroup."""
+    oom_score_adj: int
+    root: Path
+    network: Path
+    """The file that stands for the pod's network namespace."""
+    hostname: str
+    binds: Sequence[Bind]
+    file: str
+    """The program, in its root."""
+    argv: Sequence[str]
+    env: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """For `emu.runtime.process.spawner`."""
+        return json.dumps(
+            {
+                "procs": str(self.procs),
+                "oom_score_adj": self.oom_score_adj,
+                "root": str(self.root),
+                "network": str(self.network),
+                "hostname": self.hostname,
+                "binds": [(str(one.source), one.target, one.writable) for one in self.binds],
+                "file": self.file,
+                "argv": list(self.argv),
+                "env": dict(self.env),
+                "user": USER,
+                "files": NOFILE,
+            }
+        )
 
 
 def missing_tools() -> list[str]:
@@ -120,18 +111,6 @@ def program(command: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], 
 def _quoted(name: str) -> str:
     """For single quotes of env(1)'s -S."""
     return name.replace("\\", "\\\\").replace("'", "\\'")
-
-
-def start_words(
-    procs: Path, adj: int, root: Path, namespace: Path, hostname: str, binds: Sequence[Bind], argv: Sequence[str]
-) -> list[str]:
-    """The chain that becomes the container's process."""
-    mounts = [word for bind in binds for word in (str(bind.source), bind.target, "rw" if bind.writable else "ro")]
-    return [
-        tool("nsenter"), f"--net={namespace}", tool("unshare"), "--mount", "--ipc", "--uts",
-        tool("sh"), "-c", _PREPARE, "emu", str(procs), str(adj), str(root), hostname, *mounts, "--",
-        "/bin/sh", "-c", _BEGIN, "sh", *argv,
-    ]  # fmt: skip
 
 
 def execute_words(procs: Path, adj: int, pid: int, argv: Sequence[str]) -> list[str]:

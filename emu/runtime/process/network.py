@@ -61,11 +61,9 @@ class Network:
 
 def create(name: str) -> Network:
     """Make a namespace and join it to this machine. What was made is undone if not all of it could be."""
-    _ip("netns", "add", name)
     try:
         network = _joined(name)
-        _ip_all(f"addr add {network.gateway}/30 dev {network.link}", f"link set {network.link} up")
-        _ip_all(f"addr add {network.address}/30 dev eth0", "link set eth0 up", "link set lo up", namespace=name)
+        _ip(f"addr add {network.address}/30 dev eth0", "link set eth0 up", "link set lo up", namespace=name)
     except BaseException:
         remove(name)
         raise
@@ -75,7 +73,7 @@ def create(name: str) -> Network:
 def remove(name: str) -> None:
     """Remove a namespace; its interfaces go with its last process. One that is gone already is no error."""
     if (HOME / name).exists():
-        _ip("netns", "delete", name)
+        _ip(f"netns delete {name}")
 
 
 def existing() -> list[str]:
@@ -90,10 +88,15 @@ def _joined(name: str) -> Network:
         for number in _free(path.name for path in Path("/sys/class/net").iterdir()):
             network = Network(name, number)
             try:
-                _ip("link", "add", network.link, "type", "veth", "peer", "name", "eth0", "netns", name)
+                _ip(
+                    *(() if failure else (f"netns add {name}",)),
+                    f"link add {network.link} type veth peer name eth0 netns {name}",
+                    f"addr add {network.gateway}/30 dev {network.link}",
+                    f"link set {network.link} up",
+                )
             except EmuError as error:
                 failure = error
-                if "exists" in error.why:  # another run was faster
+                if (HOME / name).exists() and "exists" in error.why:  # another run was faster
                     continue
                 raise
             return network
@@ -106,21 +109,12 @@ def _free(links: Iterable[str]) -> Iterator[int]:
     yield from (number for _, number in zip(range(_TRIES), numbers, strict=False))
 
 
-def _ip(*words: str) -> None:
-    command.run(
-        [tool("ip"), *words],
-        what="cannot set up a pod's network",
-        fix="see whether this kernel has network namespaces and veth: ip netns add try && ip netns delete try",
-        timeout_s=_DEADLINE_S,
-    )
-
-
-def _ip_all(*lines: str, namespace: str | None = None) -> None:
+def _ip(*lines: str, namespace: str | None = None) -> None:
     """Several settings with one process."""
     command.run(
         [tool("ip"), *(["-netns", namespace] if namespace else []), "-batch", "-"],
         what="cannot set up a pod's network",
-        fix="see what it says, and whether another network has these addresses: ip addr",
+        fix="see whether this kernel has network namespaces and veth: ip netns add try && ip netns delete try",
         timeout_s=_DEADLINE_S,
         stdin="\n".join(lines) + "\n",
     )

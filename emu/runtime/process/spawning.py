@@ -1,0 +1,160 @@
+"""Asks the process that starts containers' processes (spawner.py): one for all containers of this process."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import queue
+import select
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL, pidfd_send_signal
+
+from emu.errors import EmuError
+from emu.machine import command
+from emu.runtime.process import spawner
+from emu.runtime.process.launch import Start
+
+_START_S = 60.0
+_SAID_S = 10.0
+"""How long a word is waited for that should have been said by now."""
+_FIX = "check the kernel log: dmesg"
+_lock = threading.Lock()
+_running: Spawner | None = None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A container's process that was started."""
+
+    pid: int
+    pidfd: int
+    """A descriptor of it, which is the caller's to close."""
+    _end: queue.SimpleQueue[int | None]
+
+    def status(self) -> int | None:
+        """How it ended, as waitpid(2) has it; asked once, when it has ended. None where nobody knows."""
+        with suppress(queue.Empty):
+            return self._end.get(timeout=_SAID_S)
+        return None
+
+
+class Spawner:
+    """The process, and what it says. It ends with us."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        words = [sys.executable, "-I", "-S", "-X", "utf8", str(Path(spawner.__file__)), str(theirs.fileno())]
+        with theirs:
+            self._process = command.spawn(words, pass_fds=[theirs.fileno()])
+        self._connection = ours
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._asked: dict[int, queue.SimpleQueue[Begun | None]] = {}
+        self._ends: dict[int, queue.SimpleQueue[int | None]] = {}
+        self.alive = True
+        self._thread = threading.Thread(target=self._listen, name="spawner", daemon=True)
+        self._thread.start()
+
+    def start(self, what: Start, output: int) -> Begun:
+        """Start a process that prints to `output`. EmuError."""
+        number = next(self._numbers)
+        answer = self._asked[number] = queue.SimpleQueue()
+        state, state_end = os.pipe()
+        file = os.memfd_create("start", os.MFD_CLOEXEC)
+        try:
+            os.write(file, what.to_json().encode())
+            with self._lock:
+                socket.send_fds(self._connection, [str(number).encode()], [file, output, state_end])
+        except BaseException:
+            os.close(state)
+            raise
+        finally:
+            os.close(file)
+            os.close(state_end)
+        try:
+            _await(state, what.argv[0])
+            found = answer.get(timeout=_SAID_S)
+        except queue.Empty:
+            found = None
+        finally:
+            self._asked.pop(number, None)
+        if found is None:
+            raise EmuError("", "the process that starts containers has ended", _FIX)
+        return found
+
+    def close(self) -> None:
+        """End it; what it started goes on."""
+        self._connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._connection.close()
+
+    def _listen(self) -> None:
+        with suppress(ConnectionError):
+            while self._heard():
+                pass
+        self.alive = False
+        for answer in list(self._asked.values()):
+            answer.put(None)
+        for end in list(self._ends.values()):
+            end.put(None)
+        self._process.wait()
+
+    def _heard(self) -> bool:
+        said, fds, *_ = socket.recv_fds(self._connection, spawner.MOST_BYTES, 1)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        if not said:
+            return False
+        one = json.loads(said)
+        pid = int(one["pid"])
+        if "status" not in one:
+            self._began(pid, int(one["number"]), fds[0])
+        elif pid in self._ends:
+            self._ends.pop(pid).put(int(one["status"]))
+        return True
+
+    def _began(self, pid: int, number: int, pidfd: int) -> None:
+        asked = self._asked.get(number)
+        if asked is not None:
+            end = self._ends[pid] = queue.SimpleQueue()
+            asked.put(Begun(pid, pidfd, end))
+            return
+        with suppress(ProcessLookupError):  # it came too late
+            pidfd_send_signal(pidfd, SIGKILL)
+        os.close(pidfd)
+
+
+def running() -> Spawner:
+    """The one of this process, started if there is none."""
+    global _running
+    with _lock:
+        if _running is None or not _running.alive:
+            _running = Spawner()
+        return _running
+
+
+def _await(state: int, name: str) -> None:
+    """Return when the program runs. EmuError where it could not be started."""
+    said = b""
+    deadline = time.monotonic() + _START_S
+    with os.fdopen(state, "rb", buffering=0) as pipe:
+        while True:
+            if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise EmuError("", f"it was not ready within {_START_S:g} s", _FIX)
+            part = pipe.read(spawner.MOST_BYTES)
+            if not part:
+                break
+            said += part
+    number, _, why = said.decode(errors="replace").partition(" ")
+    if number == str(errno.E2BIG):
+        raise command.too_long(name)
+    if why:
+        raise EmuError("", why, _FIX)
