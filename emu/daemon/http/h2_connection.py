@@ -35,6 +35,8 @@ class Connection(Receiver):
         """Streams of which the reset is not on its way yet: what else comes of them is passed over (x/net,
         resetQueued). After that they are as any other that is over.
         """
+        self._refused: set[int] = set()
+        """Of these, those that never were: the reset ends what begins on one meanwhile."""
         self.acknowledged = False
         """The peer acknowledged our SETTINGS."""
         self.peer_streams: int | None = None
@@ -217,7 +219,7 @@ class Connection(Receiver):
         if stream is not None:
             stream_error(stream, code)
         elif not self.client_side:
-            self._resets.add(stream_id)
+            self._refused.add(stream_id)
             self.control(frames.number_frame(frames.RST_STREAM, stream_id, code))
             self.on_refused()
 
@@ -226,15 +228,16 @@ class Connection(Receiver):
 
     def being_reset(self, stream_id: int) -> bool:
         """Whether we reset this stream just now."""
-        return stream_id in self._resets
+        return stream_id in self._resets or stream_id in self._refused
 
     def reset_stream(self, stream: Stream, code: int) -> None:
         self._resets.add(stream.id)
         super().reset_stream(stream, code)
 
     def write_out(self) -> None:
-        if self._resets:
+        if self._resets or self._refused:
             self._resets.clear()
+            self._refused.clear()
         super().write_out()
 
     # --- ends

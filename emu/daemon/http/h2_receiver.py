@@ -106,7 +106,8 @@ class Receiver(HeadReader):
                 raise FrameError("frame too large", ErrorCodes.FRAME_SIZE_ERROR)
             stop = at + frames.HEAD_BYTES + size
             if kind == frames.DATA:
-                if not flags and data[stop : stop + frames.HEAD_BYTES][3:4] == b"\0":
+                follows = not flags and data[stop : stop + frames.HEAD_BYTES][3:4] == b"\0"
+                if follows and stream_id in self.streams:
                     at = self._take_run(data, at, stream_id)
                     continue
                 padded = flags & frames.PADDED

@@ -160,3 +160,12 @@ def test_a_server_says_what_it_takes(shared: tuple[Daemon, FakeApp]) -> None:
     peer = Peer(shared[0].port)
     said = list(struct.iter_unpack(">HI", peer.until(frames.SETTINGS)[3]))
     assert said == [(5, 1 << 20), (3, 250), (6, 1048896), (1, 4096), (4, 1 << 20), (9, 1)]
+
+
+def test_data_of_a_stream_that_never_was_is_refused_with_its_head(shared: tuple[Daemon, FakeApp]) -> None:
+    """Each by itself, also where both come together."""
+    peer = Peer(shared[0].port)
+    peer.wire.send(head(3, GET + BAD) + head(5, GET + field(b"te", b"gzip")))
+    peer.wire.send(head(1, b"\xff" + GET, 13) + DATA + DATA)
+    codes = [struct.unpack(">I", peer.until(frames.RST_STREAM)[3])[0] for _ in range(4)]
+    assert codes[1:] == [ErrorCodes.PROTOCOL_ERROR, ErrorCodes.STREAM_CLOSED, ErrorCodes.STREAM_CLOSED]
