@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import re
+
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.gourl import TargetError, read_target
 
 Pairs = http1.Headers
+good_method = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+"""What Go's transport takes for a method; its server takes any in HTTP/2."""
 
 
 class KnownStream:
@@ -39,7 +43,7 @@ def made_of(
     """The entry to keep for a request to an address; None where queue-proxy answers it itself."""
     ours = way.health_check or way.network_probe or way.kubelet
     odd_host = http1.BAD_HOST.search(way.host) is not None
-    refused = head.method == b"CONNECT" or way.trailer_fault is not None or odd_host
+    refused = head.method == b"CONNECT" or not good_method(head.method) or way.trailer_fault is not None or odd_host
     if ours or refused or head.expects_continue:
         return None
     return KnownStream(head, way, end, length, address)

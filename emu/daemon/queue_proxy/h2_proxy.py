@@ -11,13 +11,21 @@ import time
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.goquote import quoted
 from emu.daemon.http.h2_frames import ErrorCodes
 from emu.daemon.http.h2_stream import Piece
 from emu.daemon.http.sniff import content_type
 from emu.daemon.http.upstream import DialError
 from emu.daemon.queue_proxy.exchange import ProxiedExchange
 from emu.daemon.queue_proxy.h2_client_stream import ClientStream
-from emu.daemon.queue_proxy.h2_known import KnownAnswer, KnownStream, app_headers, client_headers, lower
+from emu.daemon.queue_proxy.h2_known import (
+    KnownAnswer,
+    KnownStream,
+    app_headers,
+    client_headers,
+    good_method,
+    lower,
+)
 from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections
 from emu.daemon.queue_proxy.proxy import Proxy
 
@@ -72,6 +80,8 @@ class ProxiedStream(ProxiedExchange):
         host = b"" if self.way is None else self.way.host
         if host.isascii() and http1.BAD_HOST.search(host):
             self.refuse_protocol(b"http2: invalid Host header\n")
+        elif self.known is None and not good_method(self.head.method):
+            self.refuse_protocol(b"net/http: invalid method %b\n" % quoted(self.head.method))
         else:
             super().dispatch(now)
 

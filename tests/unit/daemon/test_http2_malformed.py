@@ -225,10 +225,13 @@ REFUSED = [
         b"request declared a Content-Length of 3 but only wrote 2 bytes\n",
     ),
     (head(1, get_of(b"a/b")), b"http2: invalid Host header\n"),
+    (head(1, field(b":method", b"G T") + GET[1:]), b'net/http: invalid method "G T"\n'),
 ]
 
 
-@pytest.mark.parametrize(("sent", "words"), REFUSED, ids=["less than was announced", "a host that is none"])
+@pytest.mark.parametrize(
+    ("sent", "words"), REFUSED, ids=["less than was announced", "a host that is none", "a method that is none"]
+)
 def test_what_gos_transport_would_not_send_is_a_502(
     shared: tuple[Daemon, FakeApp], sent: bytes, words: bytes
 ) -> None:
