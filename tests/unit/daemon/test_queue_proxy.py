@@ -206,6 +206,17 @@ class TestForwarding:
         app.send(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
         assert [client.read_head().status, client.read_head().status] == [100, 200]
 
+    def test_a_refused_body_is_not_asked_for(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """The answer says that the connection closes, which it does with the client's next byte."""
+        client = queue_proxy().connect()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        app = fake_app.accept()
+        app.read_head()
+        app.send(b"HTTP/1.1 417 x\r\nContent-Length: 2\r\n\r\nno")
+        assert b"Connection: close\r\n" in client.read_until(b"\r\n\r\nno")
+        client.send(b"h")
+        assert client.read_to_end() == b""
+
     def test_an_answer_that_overtakes_its_request_leaves_the_connection_usable(
         self, queue_proxy: StartProxy, fake_app: FakeApp
     ) -> None:
