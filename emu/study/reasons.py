@@ -40,7 +40,7 @@ MOMENT_SHARE = 0.01
 """Of the time that a request waited; a slow machine needs longer to see that its client has left."""
 UNWRITTEN_S = 0.5
 """What queue-proxy noted so shortly before it was killed may not have been written."""
-_CLOSED = ("EOF", "server closed idle connection")
+_CLOSED = ("EOF", "server closed idle connection", "use of closed network connection")
 _RESET = ("connection reset by peer", "broken pipe")
 _RESET_STREAM = ("; received from peer", "GOAWAY")
 """In HTTP/2, where a request ends and its connection does not, or stays open for others."""

@@ -265,6 +265,7 @@ def test_a_headline_says_where_requests_were_that_had_no_answer_by_the_end(tmp_p
         ("dial-failed", "dial tcp 127.0.0.1:8080: i/o timeout", "app-unreachable"),
         ("dial-failed", "http: server closed idle connection", "app-closed"),
         ("app-broke", "read tcp 127.0.0.1:1->127.0.0.1:8080: read: connection reset by peer", "app-reset"),
+        ("app-broke", "readfrom tcp a:1->b:2: write tcp a:1->b:2: use of closed network connection", "app-closed"),
         ("app-broke", 'net/http: HTTP/1.x transport connection broken: malformed HTTP version "x"', "app-malformed"),
         ("app-broke", "stream error: stream ID 1; INTERNAL_ERROR; received from peer", "app-stream-reset"),
         ("app-broke", "http2: Transport received GOAWAY from server ErrCode:NO_ERROR", "app-stream-reset"),
