@@ -227,7 +227,9 @@ def _ends(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
             key in ended and not ended[key]["asked"] for key in mine["container-created"] if key[1] != last[key[0]]
         )
         yield from _differ(f"{name}.restarts", figures["restarts"], own)
-    for newest in {event.get("pod"): event for event in of["pod-status"]}.values():
+    cuts = _cut_short(of["container-stopping"])
+    shown = [event for event in of["pod-status"] if event["t"] < cuts.get(event.get("pod"), math.inf)]
+    for newest in {event.get("pod"): event for event in shown}.values():
         name = newest.get("pod")
         if summary["pods"] and name not in summary["pods"]:  # it never had a node, and so no container
             if any(event.get("pod") == name for event in of["container-created"]):
@@ -243,10 +245,22 @@ def _is(name: str, pod: str | None, container: str) -> bool:
     return name in (container, f"{workload(pod or '')}/{container}")
 
 
-_EVENTS = ("container-created", "container-exited", "pod-status")
+_EVENTS = ("container-created", "container-exited", "container-stopping", "pod-status")
 
 
 # -- the same figure in words ----------------------------------------------------------------------------------
+
+
+def _cut_short(stops: list[dict[str, Any]]) -> dict[str | None, float]:
+    """When the run's end ended each pod of which a container was still to end: what came of that is not kubectl's."""
+    begun: set[tuple[Any, ...]] = set()
+    cuts: dict[str | None, float] = {}
+    for event in stops:
+        instance = (event.get("pod"), event["container"], event["attempt"])
+        if event["why"] == "run" and instance in begun:
+            cuts.setdefault(event.get("pod"), event["t"])
+        begun.add(instance)
+    return cuts
 
 
 def _words(summary: dict[str, Any]) -> Iterator[str]:

@@ -79,7 +79,10 @@ def read_instances(events: list[Event], origin: float) -> list[Instance]:
 
 def _cut_with_their_pod(instances: list[Instance]) -> list[Instance]:
     """A pod is there until its last container has ended: what the run's end did to that one, it did to the pod."""
-    cuts = {one.pod: one.stop.cut_s for one in instances if one.stop is not None and one.stop.cut_s is not None}
+    cuts: dict[str, float] = {}
+    for one in instances:
+        if one.stop is not None and one.stop.cut_s is not None:
+            cuts[one.pod] = min(one.stop.cut_s, cuts.get(one.pod, inf))
     return [
         replace(one, stop=replace(one.stop, cut_s=cuts[one.pod])) if one.stop is not None and one.pod in cuts else one
         for one in instances
