@@ -8,6 +8,7 @@ from emu.errors import EmuError
 from emu.messages import APP
 from emu.policy.effective import MEMORY, Init, Resources, effective
 from emu.spec import ContainerSpec, NamedPodSpec, PodSpec, ScenarioSpec
+from emu.spec.volumes import located
 from emu.units import format_bytes
 
 SANDBOX, VM = "sandbox", "vm"
@@ -98,9 +99,23 @@ def file_bytes(spec: ScenarioSpec) -> int:
     """
     made = sum(file.size for pod in spec.each_pod.values() for file in pod.own_files)
     work = [(spec.asked_pod(phase), phase.request.do) for phase in spec.load.phases]
-    written = {(pod, do.write_file): do.write_bytes for pod, do in work if do is not None and do.write_file}
+    written = {
+        (pod, do.write_file): do.write_bytes
+        for pod, do in work
+        if do is not None and do.write_file and not _in_memory(spec.each_pod.get(pod), do.write_file)
+    }
     filler = 0 if spec.starts is None else spec.starts.image.filler
     return made + sum(written.values()) + filler
+
+
+def _in_memory(pod: PodSpec | None, path: str) -> bool:
+    """Whether a file is in a memory volume."""
+    if pod is None:
+        return False
+    volumes = {one.name for one in pod.volumes if one.empty_dir is not None and one.empty_dir.in_memory}
+    mounts = [mount for one in pod.containers.values() for mount in one.volume_mounts]
+    found = located(path, mounts)
+    return found is not None and found[0] in volumes
 
 
 def _of_work(name: str, spec: ScenarioSpec, memory: int, swap: int, place: str) -> Iterator[EmuError]:

@@ -138,7 +138,8 @@ class ScenarioSpec(Model):
     def watches_node(self) -> bool:
         """Whether the cgroup above all pods says more than the only pod's own."""
         scaled = any(one.autoscaling is not None and one.autoscaling.most != 1 for one in self.each_pod.values())
-        return scaled or len(self.each_pod) > 1 or self.node.memory is not None
+        slow = bool(self.node.io.max.disk.given or self.node.io.max.swap.given)
+        return scaled or len(self.each_pod) > 1 or self.node.memory is not None or slow or self.node.evicts
 
     def holder_of_files(self, pod: str) -> str:
         """The pod whose volume has the files that a pod's app uses: another one's with `filesOf`."""

@@ -113,6 +113,13 @@ def test_what_a_scenario_needs_is_said_before_it_and_what_there_is() -> None:
     )
 
 
+def test_a_file_in_a_memory_volume_needs_no_disk() -> None:
+    """It is memory."""
+    volume = "volumes: [{name: v, emptyDir: {medium: Memory}}], app: {volumeMounts: [{name: v, mountPath: /v}]}"
+    said = needed(f"pod: {{runtime: process, {volume}}}\n" + holding("writeFile: /v/index, writeBytes: 64Mi"))
+    assert said == "needs up to 96 MiB of memory; the sandbox has 3 GiB of memory"
+
+
 @pytest.mark.parametrize(
     ("node", "do", "phase", "memory"),
     [

@@ -132,7 +132,8 @@ def test_one_pod_on_a_node_of_its_own_is_watched_there() -> None:
     """Otherwise the node's cgroup of a single pod says nothing new."""
     one = "name: a\nquestion: b\n"
     assert not read_scenario(one, "f.yaml").watches_node
-    assert read_scenario(f"{one}node: {{memory: 1Gi}}\n", "f.yaml").watches_node
+    for node in ("memory: 1Gi", "io: {max: {disk: {wbps: 1Mi}}}", "evictionHard: {memory.available: 1Mi}"):
+        assert read_scenario(f"{one}node: {{{node}}}\n", "f.yaml").watches_node
 
 
 def test_of_pods_that_start_together_the_least_important_one_finds_no_room() -> None:

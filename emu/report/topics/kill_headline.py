@@ -150,12 +150,13 @@ def _refused(study: Study, kill: OomVerdict) -> str:
 
 
 def _resizes(study: Study, kill: OomVerdict) -> list[Happening]:
-    """The resizes of its container that had begun by then."""
-    mine = (kill.pod, kill.container.rpartition("/")[2])
+    """The resizes of its container that had begun by then; where the pod's limit was met, of any in the pod."""
+    mine = kill.container.rpartition("/")[2]
     return [
         one
         for one in study.resizes
-        if (one.pod, one.subject.rpartition("/")[2]) == mine
+        if one.pod == kill.pod
+        and (kill.level == "pod" or one.subject.rpartition("/")[2] == mine)
         and one.t <= kill.time_s
         and one.detail["outcome"] in ("started", "completed")
     ]

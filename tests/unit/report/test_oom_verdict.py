@@ -116,6 +116,21 @@ def test_a_kill_line_alone_is_joined_by_pid() -> None:
     assert kill.limit_bytes == 64 * MIB
 
 
+def test_a_kill_at_a_limit_of_its_own_stays_one_beside_another_at_the_pod_s(tmp_path: Path) -> None:
+    """A resize may do both: the container's cgroup is gone before its counter is read, and the pod's `oom` rises for
+    the other kill. The kernel's log names the cgroup of each.
+    """
+    run = FakeRun(tmp_path / "run")
+    for name in ("app", "side"):
+        run.start(name, memory_max=64 * MIB)
+    run.advance(1.0)
+    run.oom("app", seen=False)
+    run.oom("side", level="pod")
+    run.advance(2.0)
+    kills = read_study(run.finish()).kills
+    assert {kill.container: kill.level for kill in kills} == {"app": "container", "side": "pod"}
+
+
 def test_a_kill_line_of_a_process_never_seen_is_joined_by_time(tmp_path: Path) -> None:
     """A child forked between two samples is in no cgroup.procs; the counter that rose then shows whose it was."""
     run = FakeRun(tmp_path / "run")
