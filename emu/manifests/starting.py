@@ -203,10 +203,10 @@ def _of_deployment(chosen: Chosen, serving: Mapping[str, Any]) -> _Scaling:
             initial = {} if chosen.replicas == 1 else {"initialScale": chosen.replicas}
             several = chosen.keda.get("maxReplicaCount") != 1
             return _Scaling({**scaled.keys, **initial}, list(scaled.phases), several, scaled.left_out)
-        return _Scaling(None, plain_load(), several=False, left_out=scaled.left_out)
+        return _Scaling(None, plain_load(serving), several=False, left_out=scaled.left_out)
     if spec is None:
         left_out = (f"{chosen.replicas - 1} more of the same pods",) if chosen.replicas > 1 else ()
-        return _Scaling(None, plain_load(), several=False, left_out=left_out)
+        return _Scaling(None, plain_load(serving), several=False, left_out=left_out)
     keys = standard_keys(spec, chosen.replicas, str(serving.get("name", "")))
     phases = hpa_load(spec, chosen.spec["containers"], _limit(serving))
     return _Scaling(keys, phases, spec.max_replicas != 1)

@@ -152,9 +152,12 @@ def load_for(spec: HpaSpec, containers: Sequence[Mapping[str, Any]], limit_bytes
     return [_steady(rate, f"{burned:.0f}m of CPU; {_aim(metric, in_a_pod, burned)}")]
 
 
-def plain_load() -> list[Lines]:
-    """For pods that nothing scales."""
-    return [_steady(4.0, f"{4 * _CPU_S * 1000:.0f}m of CPU; nothing scales the pod")]
+def plain_load(serving: Mapping[str, Any]) -> list[Lines]:
+    """For pods that nothing scales: at most half of the CPU that the serving container may have."""
+    limit = ((serving.get("resources") or {}).get("limits") or {}).get("cpu")
+    most = 4.0 if limit is None else float(parse_amount(str(limit))) / 2 / _CPU_S
+    rate = max(0.2, min(4.0, float(f"{most:.1g}")))
+    return [_steady(rate, f"{rate * _CPU_S * 1000:.0f}m of CPU; nothing scales the pod")]
 
 
 def _steady(rate: float, comment: str) -> Lines:

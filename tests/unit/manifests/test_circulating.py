@@ -288,12 +288,15 @@ def test_a_pod_by_itself_is_one_that_nothing_scales(tmp_path: Path) -> None:
     path = tmp_path / "pod.yaml"
     path.write_text(
         "apiVersion: v1\nkind: Pod\nmetadata: {name: it}\nspec: {restartPolicy: Never, "
-        "terminationGracePeriodSeconds: 5, containers: [{name: c, image: x, resources: {limits: {memory: 50Mi}}}], "
+        "terminationGracePeriodSeconds: 5, "
+        "containers: [{name: c, image: x, resources: {limits: {memory: 50Mi, cpu: 100m}}}], "
         "initContainers: [{name: first, image: x}, {name: beside, image: x, restartPolicy: Always}]}\n"
         "---\nkind: Service\napiVersion: v1\n---\nkind: LimitRange\napiVersion: v1\nmetadata: {name: few}\n",
         encoding="utf-8",
     )
-    pod = read_scenario(scenario_of(read_manifests([path])), "made").pod
+    made = scenario_of(read_manifests([path]))
+    assert "rate: 1 # 50m of CPU; nothing scales the pod" in made
+    pod = read_scenario(made, "made").pod
     assert (pod.restart_policy, pod.termination_grace_period_seconds, pod.autoscaling) == ("Never", 5, None)
     assert [(one.name, one.is_sidecar) for one in pod.init_containers] == [("first", False), ("beside", True)]
     assert pod.app.resources.limits.memory == 50 * 2**20
