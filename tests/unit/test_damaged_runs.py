@@ -309,6 +309,21 @@ def test_damaged_runs_give_no_traceback(good: list[Path], tmp_path: Path, monkey
     assert not wrong, "\n".join(wrong)
 
 
+def test_events_of_a_kind_may_all_be_missing(good: list[Path], tmp_path: Path) -> None:
+    """What they report is left out, and all else is reported: samples of containers that no event knows, statuses of
+    a pod without containers.
+    """
+    for run in (one for one in good if not RunDir(one).has_variants()):
+        lines = RunDir(run).events.read_text().splitlines(keepends=True)
+        kinds = {str(json.loads(line)["kind"]) for line in lines}
+        for missing in [*({kind} for kind in kinds), {kind for kind in kinds if kind.startswith("container-")}]:
+            damaged = RunDir(tmp_path / "run")
+            shutil.copytree(run, damaged.path)
+            damaged.events.write_text("".join(line for line in lines if json.loads(line)["kind"] not in missing))
+            assert play(damaged.path, ("report",)) == "", (run.name, missing)
+            shutil.rmtree(damaged.path)
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 @pytest.mark.parametrize(
     "name", ["a" * 5000, "a/" * 3000, "\x1b[31m", "-", "/dev/null", "/proc/self/mem", ".", "/", ""]

@@ -78,8 +78,10 @@ def _pod_status(study: Study) -> tuple[str | None, str | None]:
     shown = [one for one in study.pod_statuses if not _after_the_run(study, one)] or study.pod_statuses
     newest = next((one for one in reversed(shown) if one.pod in pods), shown[-1])
     gone = None
-    if study.containers and newest.pod and pod_age_s(study) is None:
-        gone = gone_as(study.instances_of(study.containers[-1])[-1])
+    # Of a damaged run there may be samples of containers that no event knows.
+    started = study.instances_of(study.containers[-1]) if study.containers else []
+    if started and newest.pod and pod_age_s(study) is None:
+        gone = gone_as(started[-1])
     return (newest.text, newest.detail["ready"]) if gone is None else (gone, "0/0")
 
 
