@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -27,10 +28,25 @@ _KINDS = tuple(Kind(area.column, area.name.partition(":")[0], area.colour, area.
 def panels(drawing: Drawing) -> None:
     """No panel: the tree stands above all of them."""
     study = drawing.record
-    rows = [row for row in places(study) if row.stays or row.level in ("class", "own")]
+    rows = sampled(places(study))
     begin = moments(study, rows)
     if rows and begin:
         drawing.canvas.figure.tree = _tree(drawing.canvas, study, rows, begin)
+
+
+def sampled(rows: Sequence[Place]) -> list[Place]:
+    """Without places that have no sample, as a pod's own cgroup where only its containers' have; what is in one of
+    these is in the next place above it.
+    """
+    kept: list[Place] = []
+    numbers: dict[int | None, int | None] = {None: None}
+    for number, row in enumerate(rows):
+        above = numbers[row.above]
+        numbers[number] = above
+        if row.stays or row.level in ("class", "own"):
+            numbers[number] = len(kept)
+            kept.append(replace(row, above=above))
+    return kept
 
 
 def _tree(canvas: Canvas, study: Study, rows: list[Place], begin: list[Moment]) -> Tree:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from emu.report.finish import look
 from emu.report.page.figures import run_figure
 from emu.report.page.packing import pack
 from emu.report.page.render import render_html
-from emu.report.topics.cgroup_tree import kill_words
+from emu.report.topics.cgroup_tree import kill_words, sampled
 from emu.report.topics.cgroup_tree import said as said_of
 from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 from emu.study.study import read_study
-from emu.study.tree import OWN_BYTES, PARTS, Place, charges, moments, name_at, places
+from emu.study.tree import OWN_BYTES, PARTS, Place, Stay, charges, moments, name_at, places
 from tests import fake_runs
 from tests.fakes import MIB, POD_NAME, FakeRun
 
@@ -292,3 +294,18 @@ def test_protection_is_shown_where_it_is_set(tmp_path: Path) -> None:
     tree = run_figure(study, look(run.run).summary).tree
     assert tree is not None and list(tree.columns.values()) == ["charged", "memory.max", "of it", "memory.low"]
     assert tree.rows[2].kept in (0, 32 * MIB)
+
+
+def test_rows_without_samples_are_left_out_and_the_others_numbered_again() -> None:
+    """What was in one of them is in the next place above."""
+    stay = Stay(Owner("p", "app", 0), Timeline(Owner("p", "app", 0)), math.inf, None)
+    rows = [
+        Place("node", "node", 0, None, (stay,)),
+        Place("pod", "a", 1, 0),
+        Place("container", "app", 2, 1, (stay,)),
+        Place("pod", "b", 1, 0, (stay,)),
+        Place("own", "charged to the pod itself", 2, 3),
+    ]
+    assert [(row.level, row.above) for row in sampled(rows)] == [
+        ("node", None), ("container", 0), ("pod", 0), ("own", 2),
+    ]  # fmt: skip
