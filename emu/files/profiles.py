@@ -26,7 +26,7 @@ def is_path(footprint: str) -> bool:
 
 
 def profile_of(footprint: str | dict[str, Any]) -> Profile | None:
-    """The profile that a scenario's `footprint` means; None where queue-proxy weighs what it weighs."""
+    """The profile that a scenario's `footprint` means; None where queue-proxy's own memory use counts."""
     if footprint == OWN:
         return None
     return load_profile(footprint) if isinstance(footprint, str) else Profile.from_data(footprint)

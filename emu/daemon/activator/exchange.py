@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from emu.daemon.activator.front import Front, Pod
 from emu.daemon.http import forward, http1
-from emu.daemon.http.client import ClientConnection, KnownAnswer
+from emu.daemon.http.client import KnownAnswer, UpstreamConnection
 from emu.daemon.http.exchange import ClientSide
 from emu.daemon.http.goquote import quoted
 from emu.daemon.queue_proxy.admission import answer_network_probe
@@ -51,7 +51,7 @@ class HeldExchange(Http1Exchange):
         self.way.host = pod.proxy.app.address
         super().dispatch(now)
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
+    def answer_whole(self, app: UpstreamConnection, known: KnownAnswer, data: bytes) -> bool:
         return not self._front.names_start(self) and super().answer_whole(app, known, data)
 
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
@@ -66,7 +66,7 @@ class TracedExchange(HeldExchange):
 
     __slots__ = ()
 
-    def send(self, app: ClientConnection) -> None:
+    def send(self, app: UpstreamConnection) -> None:
         super().send(app)
         self._front.send("forwarded", time.monotonic())
 

@@ -18,7 +18,7 @@ from emu.daemon.queue_proxy.known_exchange import MOST_SPARE, PEER, Learned
 
 if TYPE_CHECKING:
     from emu.daemon.activator.front import Front
-    from emu.daemon.http.client import ClientConnection, KnownAnswer
+    from emu.daemon.http.client import KnownAnswer, UpstreamConnection
     from emu.daemon.http.exchange import ClientSide
 
 
@@ -100,7 +100,7 @@ class KnownHeld(HeldExchange):
         else:
             self.send(app)
 
-    def send(self, app: ClientConnection) -> None:
+    def send(self, app: UpstreamConnection) -> None:
         app.ask(self, False)
         self._app = app
         self._may_repeat = self._known.may_repeat and app.used > 1
@@ -110,7 +110,7 @@ class KnownHeld(HeldExchange):
         known, address = self._known, self._proxy.app.address
         app.transport.write(known.said.get((address, conn.peer)) or known.for_pod(address, conn.peer))
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
+    def answer_whole(self, app: UpstreamConnection, known: KnownAnswer, data: bytes) -> bool:
         conn, front = self.conn, self._front
         if conn.server.stopping or (front.waited and front.names_start(self)):
             return super().answer_whole(app, known, data)

@@ -33,7 +33,7 @@ from emu.policy.stats import REPORT_PERIOD_S
 from emu.record.events import EventLog
 
 if TYPE_CHECKING:
-    from emu.daemon.queue_proxy.h2_downstream import ClientConnection2
+    from emu.daemon.queue_proxy.h2_downstream import DownstreamConnection2
 
 _READ = 1 << 16
 
@@ -63,9 +63,9 @@ async def serve(front: Front, port: int) -> int:
     return 0
 
 
-def _server(front: Front) -> tuple[Server, set[ClientConnection2]]:
+def _server(front: Front) -> tuple[Server, set[DownstreamConnection2]]:
     """What serves clients, and those of them that speak HTTP/2. Traced ones are in HTTP/1, and go the long way."""
-    connections: set[ClientConnection2] = set()
+    connections: set[DownstreamConnection2] = set()
     if front.settings.traced:
         return Server(partial(TracedExchange, front), full_duplex=False), connections
     requests = HeldRequests(front)

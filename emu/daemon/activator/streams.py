@@ -11,7 +11,7 @@ from emu.daemon.activator.exchange import HeldExchange, arrived
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.known import MOST
-from emu.daemon.queue_proxy.h2_downstream import ClientConnection2
+from emu.daemon.queue_proxy.h2_downstream import DownstreamConnection2
 from emu.daemon.queue_proxy.h2_known import KnownAnswer, KnownStream, made_of
 from emu.daemon.queue_proxy.h2_proxy import ProxiedStream
 from emu.messages import START_HEADER
@@ -79,10 +79,10 @@ class HeldStream(ProxiedStream):
         super().answer_begins(known)
 
 
-class HeldConnection(ClientConnection2):
+class HeldConnection(DownstreamConnection2):
     """A client's HTTP/2 connection."""
 
-    def __init__(self, front: Front, peer: str, connections: set[ClientConnection2]) -> None:
+    def __init__(self, front: Front, peer: str, connections: set[DownstreamConnection2]) -> None:
         super().__init__(front.proxy, peer, connections)
         self._front = front
         self._port = 0

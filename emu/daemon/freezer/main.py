@@ -2,8 +2,8 @@
 
 It stands where Knative's container-freezer stood: one for a node, outside the pods, asked by each pod's queue-proxy.
 It remembers nothing that matters: what is frozen it reads from the kernel, so that it may be killed and started again
-at any time. After a pause every container of the pod is frozen, after a resume none is; asked
-twice, it is as good as once.
+at any time. After a pause every container of the pod is frozen, after a resume none is;
+both are idempotent.
 """
 
 from __future__ import annotations

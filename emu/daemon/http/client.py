@@ -54,11 +54,11 @@ class KnownAnswer:
 
 
 class Asker:
-    """Who sent a request over a `ClientConnection` and takes its answer."""
+    """Who sent a request over a `UpstreamConnection` and takes its answer."""
 
     __slots__ = ()
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
+    def answer_whole(self, app: UpstreamConnection, known: KnownAnswer, data: bytes) -> bool:
         """All of an answer as it came, of a known head; `app` let go of the asker. False: deliver it in parts."""
         return False
 
@@ -93,13 +93,13 @@ class Asker:
 class EarlyEndError(ConnectionError):
     """A new connection ended before anything could be asked on it; `why` is None for a close by the other side."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: UpstreamConnection) -> None:
         super().__init__("ended before anything was asked")
         self.connection = connection
         self.why = connection.lost
 
 
-class ClientConnection(asyncio.BufferedProtocol):
+class UpstreamConnection(asyncio.BufferedProtocol):
     """One connection to a server. `ask` takes an asker, then the request's bytes are written to `transport`."""
 
     __slots__ = (
@@ -377,8 +377,8 @@ async def connect(
     host: str,
     port: int,
     limit_s: float | None = None,
-    make: Callable[[], ClientConnection] = ClientConnection,
-) -> ClientConnection:
+    make: Callable[[], UpstreamConnection] = UpstreamConnection,
+) -> UpstreamConnection:
     """A new connection; OSError as the kernel gives it, TimeoutError after `limit_s`. `make` makes the protocol.
 
     EarlyEndError if it ended before this returns: a loop that is busy reads a server's close in the same turn as its

@@ -155,7 +155,7 @@ class Exchange(AnyExchange):
         self.conn.finish(self, not last)
 
 
-class KnownRequest(Protocol):
+class AnyKnownRequest(Protocol):
     """A request that came before, byte for byte; see `known.Known`."""
 
     def exchange(self, conn: ClientSide) -> Exchange:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from emu.daemon.http import http1
-from emu.daemon.http.exchange import KnownRequest
+from emu.daemon.http.exchange import AnyKnownRequest
 from emu.daemon.http.known import Known
 from emu.policy.timeouts import Deadlines
 
@@ -43,13 +43,13 @@ class Registry:
         *,
         head_limit_s: float | None = None,
         http2: Http2 | None = None,
-        known: Known[KnownRequest] | None = None,
+        known: Known[AnyKnownRequest] | None = None,
         full_duplex: bool = True,
         two_framings: bool = False,
     ) -> None:
         self.http2 = http2
         """Takes over a connection on which HTTP/2 is spoken; None where it is not."""
-        self.known: Known[KnownRequest] = known if known is not None else Known()
+        self.known: Known[AnyKnownRequest] = known if known is not None else Known()
         """Requests that came before; whoever makes the exchanges fills it, or leaves it empty."""
         self.full_duplex = full_duplex
         """Whether an answer may be written while its request is still read (HTTP/1)."""

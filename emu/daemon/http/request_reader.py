@@ -11,7 +11,7 @@ MOST_EMPTY_BYTES = 4
 
 
 class RequestReader:
-    """Reads the current request; `ServerConnection` decides what becomes of it."""
+    """Reads the current request; `DownstreamConnection` decides what becomes of it."""
 
     __slots__ = ("_checked", "_chunks", "_few", "_in_head", "_left", "_partial", "_skip", "two_framings")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emu.daemon.http import http1
-from emu.daemon.http.exchange import Exchange, KnownRequest
+from emu.daemon.http.exchange import AnyKnownRequest, Exchange
 from emu.daemon.http.known import Known
 from emu.daemon.http.registry import Http2, Registry
-from emu.daemon.http.server_connection import ServerConnection
+from emu.daemon.http.server_connection import DownstreamConnection
 
 if TYPE_CHECKING:
     import ssl
@@ -23,11 +23,11 @@ class Server(Registry):
 
     def __init__(
         self,
-        exchanges: Callable[[ServerConnection, http1.Head], Exchange],
+        exchanges: Callable[[DownstreamConnection, http1.Head], Exchange],
         *,
         head_limit_s: float | None = None,
         http2: Http2 | None = None,
-        known: Known[KnownRequest] | None = None,
+        known: Known[AnyKnownRequest] | None = None,
         full_duplex: bool = True,
         two_framings: bool = False,
     ) -> None:
@@ -46,7 +46,7 @@ class Server(Registry):
         # Its own socket: given a name, uvloop would start threads to resolve it, and keep them.
         listener = socket.create_server((host, port), backlog=backlog)
         self._listener = await asyncio.get_running_loop().create_server(
-            lambda: ServerConnection(self, self._exchanges), sock=listener, backlog=backlog, ssl=tls
+            lambda: DownstreamConnection(self, self._exchanges), sock=listener, backlog=backlog, ssl=tls
         )
         return int(listener.getsockname()[1])
 
@@ -57,7 +57,7 @@ class Server(Registry):
         listener.bind(path)
         Path(path).chmod(0o666)  # the folder and the tokens say who may do what
         self._listener = await asyncio.get_running_loop().create_unix_server(
-            lambda: ServerConnection(self, self._exchanges), sock=listener, backlog=backlog
+            lambda: DownstreamConnection(self, self._exchanges), sock=listener, backlog=backlog
         )
 
     async def stop(self, grace_s: float | None = None) -> bool:

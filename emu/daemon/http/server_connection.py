@@ -25,12 +25,12 @@ _buffer = memoryview(bytearray(BODY_READ_BYTES))
 _head_buffer = _buffer[:HEAD_READ_BYTES]
 
 
-class ServerConnection(Turns, asyncio.BufferedProtocol):
+class DownstreamConnection(Turns, asyncio.BufferedProtocol):
     """One connection from a client; `exchanges` makes an exchange of each request's head."""
 
     __slots__ = ()
 
-    def __init__(self, server: Registry, exchanges: Callable[[ServerConnection, http1.Head], Exchange]) -> None:
+    def __init__(self, server: Registry, exchanges: Callable[[DownstreamConnection, http1.Head], Exchange]) -> None:
         super().__init__(server, exchanges)
 
     # --- the transport's side

@@ -7,7 +7,7 @@ import os
 import random
 import time
 
-from emu.daemon.http.client import ClientConnection, EarlyEndError, KnownAnswer, connect
+from emu.daemon.http.client import EarlyEndError, KnownAnswer, UpstreamConnection, connect
 from emu.daemon.http.known import Known
 from emu.policy.timeouts import dial_limits
 
@@ -29,10 +29,10 @@ class AppConnections:
         self.port = port
         self.address = f"{host}:{port}".encode()
         self._max_idle = max_idle
-        self._idle: list[ClientConnection] = []
+        self._idle: list[UpstreamConnection] = []
         self._known: Known[KnownAnswer] = Known()
 
-    def take(self, now: float) -> ClientConnection | None:
+    def take(self, now: float) -> UpstreamConnection | None:
         """An idle connection, if there is one."""
         while self._idle:
             connection = self._idle.pop()
@@ -44,7 +44,7 @@ class AppConnections:
             return connection
         return None
 
-    def give_back(self, connection: ClientConnection, now: float) -> None:
+    def give_back(self, connection: UpstreamConnection, now: float) -> None:
         """Keep a connection whose answer is complete, unless it still holds some of the request."""
         if connection.transport.get_write_buffer_size():
             connection.drop()
@@ -67,7 +67,7 @@ class AppConnections:
             if now - each.idle_since > IDLE_S:
                 each.drop()
 
-    async def dial(self) -> ClientConnection:
+    async def dial(self) -> UpstreamConnection:
         """A new connection. Only an attempt that timed out is repeated. DialError with Go's words."""
         where = f"dial tcp {self.host}:{self.port}"
         begun = time.monotonic()
@@ -113,7 +113,7 @@ def early_words(ended: EarlyEndError) -> str:
     return f"readLoopPeekFailLocked: {broken_words(ended.connection, ended.why)}"
 
 
-def broken_words(connection: ClientConnection, why: Exception | None) -> str:
+def broken_words(connection: UpstreamConnection, why: Exception | None) -> str:
     """What Go's transport says when a connection breaks before the answer's head: `EOF`, or the read error."""
     if isinstance(why, ConnectionResetError | BrokenPipeError):
         if connection.ours is None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from emu.daemon.http.client import ClientConnection
+from emu.daemon.http.client import UpstreamConnection
 
 
 class Place(NamedTuple):
@@ -42,7 +42,7 @@ class Connections:
         self._own: tuple[Place, ...] = (Place(host, port),)
         self._places: tuple[Place, ...] = self._own
         self._draw = draw
-        self._idle: dict[tuple[str, int], list[ClientConnection]] = {(host, port): []}
+        self._idle: dict[tuple[str, int], list[UpstreamConnection]] = {(host, port): []}
 
     def lead_to(self, pods: Iterable[Place]) -> None:
         """Requests go to these pods from now on; to the address itself where there are none. Kept connections to
@@ -62,7 +62,7 @@ class Connections:
         """Those to a place that was chosen."""
         return self
 
-    def take(self, place: Place) -> ClientConnection | None:
+    def take(self, place: Place) -> UpstreamConnection | None:
         """A kept connection that is still open."""
         idle = self._idle.get(place.server, [])
         while idle:
@@ -71,7 +71,7 @@ class Connections:
                 return connection
         return None
 
-    def give_back(self, connection: ClientConnection) -> None:
+    def give_back(self, connection: UpstreamConnection) -> None:
         """Keep a connection for a later request."""
         idle = self._idle.get(connection.server)
         if idle is None:

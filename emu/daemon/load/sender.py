@@ -11,7 +11,7 @@ import time
 from typing import Protocol
 
 from emu.daemon.http import http1
-from emu.daemon.http.client import Asker, BadAnswerError, ClientConnection, EarlyEndError, connect
+from emu.daemon.http.client import Asker, BadAnswerError, EarlyEndError, UpstreamConnection, connect
 from emu.daemon.load.connections import Choice
 from emu.messages import RequestError
 from emu.policy.loadplan import Phase, RequestSpec, WebSocketSpec
@@ -61,7 +61,7 @@ def error_name(why: BaseException | None, connecting: bool, answered: bool) -> R
     return "closed" if why is None else "reset"
 
 
-class SlowReader(ClientConnection):
+class SlowReader(UpstreamConnection):
     """A connection of a client that reads in small pieces, and whose kernel keeps little for it."""
 
     __slots__ = ("_piece",)
@@ -149,7 +149,7 @@ class Request(Asker):
         self._went = False
         self._connections = connections.of(self.place)
         self._outcome = outcome
-        self._connection: ClientConnection | None = None
+        self._connection: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._left = phase.request.body_bytes
         self._full = False
@@ -217,7 +217,7 @@ class Request(Asker):
         self._goes(time.monotonic(), self._end_of(connection))
         self._send(connection)
 
-    def _end_of(self, connection: ClientConnection) -> tuple[str, int] | None:
+    def _end_of(self, connection: UpstreamConnection) -> tuple[str, int] | None:
         """Our end of it, where somebody is to be known by that: an activator."""
         if self.place.pod or self.phase.pod:
             return None
@@ -239,11 +239,11 @@ class Request(Asker):
         """A slow reader has a connection of its own, for its buffers are small."""
         return self.phase.keep_alive and self.phase.request.read_rate is None
 
-    def _protocol(self) -> ClientConnection:
+    def _protocol(self) -> UpstreamConnection:
         rate = self.phase.request.read_rate
-        return ClientConnection() if rate is None else SlowReader(max(1, int(rate * SLOW_TICK_S)))
+        return UpstreamConnection() if rate is None else SlowReader(max(1, int(rate * SLOW_TICK_S)))
 
-    def _send(self, connection: ClientConnection) -> None:
+    def _send(self, connection: UpstreamConnection) -> None:
         self._connection = connection
         spec = self.phase.request
         connection.ask(self, spec.method == "HEAD")
@@ -302,7 +302,7 @@ class Request(Asker):
         if self._connection is not None and self.phase.request.read_rate is not None:
             self._read_slowly(self._connection, self.phase.request.read_rate)
 
-    def _read_slowly(self, connection: ClientConnection, rate: float) -> None:
+    def _read_slowly(self, connection: UpstreamConnection, rate: float) -> None:
         """Read no more until the rate has caught up: the rest waits in the kernel, and then at the server."""
         now = time.monotonic()
         self._reading_since = self._reading_since or now
@@ -311,7 +311,7 @@ class Request(Asker):
             connection.pause()
             asyncio.get_running_loop().call_later(wait_s, self._read_on, connection)
 
-    def _read_on(self, connection: ClientConnection) -> None:
+    def _read_on(self, connection: UpstreamConnection) -> None:
         if connection is self._connection and not connection.closed:
             connection.resume()
 

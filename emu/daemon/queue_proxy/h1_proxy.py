@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from emu.daemon.http import forward, http1
-from emu.daemon.http.client import ClientConnection, KnownAnswer
+from emu.daemon.http.client import KnownAnswer, UpstreamConnection
 from emu.daemon.http.exchange import ClientSide
 from emu.daemon.http.turns import DISCARD_BYTES
 from emu.daemon.http.upstream import broken_words
@@ -51,7 +51,7 @@ class Http1Exchange(Http1Request):
 
     # --- the answer, to the client
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
+    def answer_whole(self, app: UpstreamConnection, known: KnownAnswer, data: bytes) -> bool:
         conn, head = self.conn, self.head
         if head.minor != 1 or not head.keep_alive or not self.body_done or self._informed or conn.server.stopping:
             return False

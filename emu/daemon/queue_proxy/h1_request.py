@@ -7,7 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from emu.daemon.http import forward, http1
-from emu.daemon.http.client import Asker, ClientConnection
+from emu.daemon.http.client import Asker, UpstreamConnection
 from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.daemon.http.upstream import DialError, broken_words
 from emu.daemon.queue_proxy.answer_writer import ANSWER_BUFFER_BYTES
@@ -28,7 +28,7 @@ class Http1Request(Exchange, ProxiedExchange, Asker):
 
     def __init__(self, proxy: Proxy, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(proxy, conn, head)
-        self._app: ClientConnection | None = None
+        self._app: UpstreamConnection | None = None
         self._continue_timer: asyncio.TimerHandle | None = None
         self._unsent: int | None = None
         """Of the body, what came since the app was gone; None while it is not."""
@@ -54,7 +54,7 @@ class Http1Request(Exchange, ProxiedExchange, Asker):
         else:
             self.send(app)
 
-    def send(self, app: ClientConnection) -> None:
+    def send(self, app: UpstreamConnection) -> None:
         """Ask the app over this connection."""
         way, head = self.way, self.head
         assert way is not None
@@ -74,7 +74,7 @@ class Http1Request(Exchange, ProxiedExchange, Asker):
         else:
             self._send_with_body(app, first)
 
-    def _send_with_body(self, app: ClientConnection, first: bytes) -> None:
+    def _send_with_body(self, app: UpstreamConnection, first: bytes) -> None:
         """The head and what has come of the body, in one write."""
         pieces = self.conn.take_held(self)
         if self.head.chunked:
@@ -111,7 +111,7 @@ class Http1Request(Exchange, ProxiedExchange, Asker):
         if self.head.chunked:
             self._app.transport.write(http1.LAST_CHUNK)  # its trailers stay here, announced or not (httputil)
 
-    def broke_amid_body(self, app: ClientConnection, why: Exception | None) -> None:
+    def broke_amid_body(self, app: UpstreamConnection, why: Exception | None) -> None:
         """The app is gone while the request's body comes: it is answered once more of that cannot be sent, or it ends
         (net/http, mapRoundTripError waits for who writes).
         """

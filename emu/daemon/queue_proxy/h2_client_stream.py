@@ -45,7 +45,7 @@ class PeerConnection(Connection):
 
 
 class ClientStream(Stream):
-    """A request from a client; it stands where `ServerConnection` does in HTTP/1."""
+    """A request from a client; it stands where `DownstreamConnection` does in HTTP/1."""
 
     __slots__ = ("exchange", "taken", "wanted")
 

@@ -35,10 +35,10 @@ HEAD_READ_BYTES = 16 * 1024
 """Read at most this much while no body comes: so many heads may come at once before others have their turn."""
 
 
-class ClientConnection2(PeerConnection):
+class DownstreamConnection2(PeerConnection):
     """A client's HTTP/2 connection."""
 
-    def __init__(self, proxy: Proxy, peer: str, connections: set[ClientConnection2]) -> None:
+    def __init__(self, proxy: Proxy, peer: str, connections: set[DownstreamConnection2]) -> None:
         super().__init__(client_side=False)
         self._proxy = proxy
         self.peer = peer

@@ -19,9 +19,8 @@ from emu.daemon.queue_proxy.h1_request import SAFE_TO_REPEAT
 from emu.policy.breaker import REFUSE, RUN
 
 if TYPE_CHECKING:
-    from emu.daemon.http.client import ClientConnection, KnownAnswer
-    from emu.daemon.http.exchange import ClientSide
-    from emu.daemon.http.exchange import KnownRequest as AnyKnownRequest
+    from emu.daemon.http.client import KnownAnswer, UpstreamConnection
+    from emu.daemon.http.exchange import AnyKnownRequest, ClientSide
     from emu.daemon.queue_proxy.proxy import Proxy
     from emu.policy.metrics import Outcomes, QueueProxyMetrics
 
@@ -166,7 +165,7 @@ class KnownExchange(Http1Exchange):
     dispatch = Http1Exchange.connect
     """Nothing in it is to be refused any more."""
 
-    def send(self, app: ClientConnection) -> None:
+    def send(self, app: UpstreamConnection) -> None:
         app.ask(self, False)
         self._app = app
         self._may_repeat = self._known.may_repeat and app.used > 1
@@ -175,7 +174,7 @@ class KnownExchange(Http1Exchange):
             app.pause()
         app.transport.write(self._known.for_app(conn.peer))
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
+    def answer_whole(self, app: UpstreamConnection, known: KnownAnswer, data: bytes) -> bool:
         conn, proxy, way = self.conn, self._proxy, self.way
         admission = proxy.admission
         if conn.server.stopping or admission.watched or way is None or self.sent_at is None:

@@ -40,7 +40,7 @@ from emu.policy.trimming import Trimming
 
 if TYPE_CHECKING:
     from emu.daemon.queue_proxy.gate import Gate
-    from emu.daemon.queue_proxy.h2_downstream import ClientConnection2
+    from emu.daemon.queue_proxy.h2_downstream import DownstreamConnection2
     from emu.daemon.queue_proxy.request import Admitted
     from emu.daemon.zap import Zap
 
@@ -79,7 +79,7 @@ class QueueProxy:
         known = KnownRequests(self._proxy)
         self._proxy.learn = known.learn
         self._known = known.known
-        self._http2: set[ClientConnection2] = set()
+        self._http2: set[DownstreamConnection2] = set()
         self._servers = [self._main_server()]
         self._admin = Admin(self._draining)
         self._observation = Observation(self._admission.observer, environ, settings.bind, log, settings.metrics_port)
@@ -108,9 +108,9 @@ class QueueProxy:
         self, transport: asyncio.Transport, peer: str, said: bytes, upgrade: tuple[bytes, http1.Head] | None
     ) -> None:
         # Imported only now: a pod that speaks HTTP/1 does not carry it.
-        from emu.daemon.queue_proxy.h2_downstream import ClientConnection2
+        from emu.daemon.queue_proxy.h2_downstream import DownstreamConnection2
 
-        ClientConnection2(self._proxy, peer, self._http2).begin(transport, said, upgrade)
+        DownstreamConnection2(self._proxy, peer, self._http2).begin(transport, said, upgrade)
 
     def _request_log(self) -> RequestLog | None:
         settings = self._settings

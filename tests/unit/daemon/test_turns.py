@@ -13,7 +13,7 @@ from emu.daemon.http import http1
 from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.daemon.http.flow import Stuck
 from emu.daemon.http.registry import Registry
-from emu.daemon.http.server_connection import PREFACE, ServerConnection
+from emu.daemon.http.server_connection import PREFACE, DownstreamConnection
 from emu.daemon.http.states import CLOSED, HOLDING, SWITCHED
 
 POST = b"POST /long HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n"
@@ -126,13 +126,13 @@ class Connected:
         self.server = server
         self.requests: list[Scripted] = []
         self.prompt = prompt
-        self.conn = ServerConnection(server, self._exchange)
+        self.conn = DownstreamConnection(server, self._exchange)
         self.pipe = Pipe()
         self.conn.connection_made(self.pipe)
         self.coming = b""
         self.stuck = self.lost = False
 
-    def _exchange(self, conn: ServerConnection, head: http1.Head) -> Scripted:
+    def _exchange(self, conn: DownstreamConnection, head: http1.Head) -> Scripted:
         self.requests.append(Scripted(conn, head, self.prompt))
         return self.requests[-1]
 
