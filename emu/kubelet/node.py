@@ -62,7 +62,7 @@ class Node:
     def __enter__(self) -> Self:
         opened = threading.Event()
         self._spawn(self._follow_engine, opened)
-        opened.wait(_JOIN_S)
+        opened.wait(_JOIN_S)  # no container starts before its events are heard
         return self
 
     def __exit__(
@@ -154,6 +154,7 @@ class Node:
             raise fact.error
         if isinstance(fact, EngineActed):
             self._record(fact)
+        # A worker belongs to one thread at a time: while its pod starts, its facts wait for it.
         for worker in self._workers:
             if owner is None or worker is owner:
                 if self._starter.has(worker):

@@ -326,7 +326,7 @@ class Pod:
         controls, wanted = self._controls(instance), self._written(instance.container)
         rates = self._io_max(instance.container)
         if wanted or rates:
-            controls.await_birth(starter)
+            controls.await_birth(starter)  # the cgroup is there before the process in it runs
             controls.write(wanted)
             controls.limit_io(rates)
         starter.join()

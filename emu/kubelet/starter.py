@@ -57,6 +57,7 @@ class Starter:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _end(self, worker: PodWorker) -> None:
+        # Taken off first: `result` may raise, and is to do so once.
         future, facts = self._starting.pop(worker), self._kept.pop(worker)
         if not future.cancelled():
             future.result()

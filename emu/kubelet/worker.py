@@ -75,7 +75,6 @@ class PodWorker:
 
     @property
     def pod(self) -> str:
-        """The pod's name."""
         return self._pod.name
 
     @property
@@ -100,7 +99,6 @@ class PodWorker:
 
     @property
     def states(self) -> Mapping[str, ContainerState]:
-        """Each container's state."""
         return self._status.states
 
     @property

@@ -143,6 +143,7 @@ class Freezing(Generic[Key]):
             self._active.add(key)
             self._run()
             return [Forward(key)]
+        # All wait as long, so the order of arrival is that of deadlines: the first is due first.
         self._waiting[key] = now + self.rule.patience_s
         if self.state is State.FROZEN:
             return self._resume()
@@ -194,13 +195,13 @@ class Freezing(Generic[Key]):
     def paused(self, now: float) -> list[Action[Key]]:
         """The kernel has confirmed that the app is frozen."""
         self._failures = 0
-        return self._stands_still()
+        return self._frozen()
 
     def pause_failed(self, now: float, why: str, *, certain: bool) -> list[Action[Key]]:
         """It was not paused; `certain`: and is known to run, for the daemon said so, or was never reached."""
         self._why = why
-        if not certain:
-            return self._stands_still()
+        if not certain:  # it may be frozen, so no request is sent before a resume has succeeded
+            return self._frozen()
         self._failures += 1
         return self._runs_again(now, self._retry_s())
 
@@ -268,7 +269,7 @@ class Freezing(Generic[Key]):
 
     def _grace_over(self, now: float) -> list[Action[Key]]:
         self._due = None
-        if self._probes or self._asking:
+        if self._probes or self._asking:  # nothing is paused while it is asked
             self.state = State.GRACE  # until they are over
             return []
         if self.rule.check and not self._ready:
@@ -283,8 +284,8 @@ class Freezing(Generic[Key]):
         held = self.state is State.GRACE and self._due is None and not (self._probes or self._asking)
         return self._grace_over(now) if held else []
 
-    def _stands_still(self) -> list[Action[Key]]:
-        self.state = State.FROZEN
+    def _frozen(self) -> list[Action[Key]]:
+        self.state = State.FROZEN  # whoever came while the pause was under way waits already
         return self._resume() if self._waiting or self.stopping else []
 
     def _runs_again(self, now: float, wait_s: float) -> list[Action[Key]]:

@@ -81,16 +81,17 @@ class Recorder:
         self.open()
         due = now()
         self.sample("tick", due)
+        # Only now: the run makes its first pod when it reads this.
         sys.stdout.write("recording\n")
         sys.stdout.flush()
-        gc.collect()
+        gc.collect()  # and no more from here on: a collection would come between two reads of one sample
         gc.freeze()
         gc.disable()
         while not self._stop:
             interval_s = self._pace.interval_s
             due += interval_s
             moment = now()
-            if moment > due + interval_s:
+            if moment > due + interval_s:  # ticks that were missed are counted, and not made up for
                 self._late += int((moment - due) / interval_s)
                 due = moment
             self._wait_until(due)

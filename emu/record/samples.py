@@ -135,7 +135,7 @@ class SampleWriter:
         packed, ended = self._frames.block(b"".join(self._unwritten))
         self._unwritten.clear()
         self._write(packed)
-        if ended:
+        if ended:  # the next frame is readable without this one: it declares and has every file again
             self._declared.extend(self._known.values())
             self._last.clear()
 

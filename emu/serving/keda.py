@@ -38,7 +38,6 @@ class Keda(Hpa):
         """At the last poll that was recorded: whether a trigger was active, and what was odd."""
 
     def end(self) -> None:
-        """Scrape no more."""
         self._prometheus.end()
 
     def start(self) -> None:

@@ -40,7 +40,6 @@ class Kpa:
 
     @property
     def why(self) -> str:
-        """Of the last change."""
         return self._scaling.why
 
     @property
@@ -54,11 +53,9 @@ class Kpa:
         return self._rule.to_zero and not self._rule.min_scale
 
     def begin(self) -> None:
-        """Begin to scrape."""
         self._scraper.begin()
 
     def end(self) -> None:
-        """Scrape no more."""
         self._scraper.end()
 
     def start(self) -> None:
@@ -90,7 +87,6 @@ class Kpa:
         self._reach()
 
     def average(self, now: float) -> float | None:
-        """Over the stable window."""
         return self._scaling.average(now)
 
     def report(self, report: ActivatorReport) -> None:
@@ -114,7 +110,6 @@ class Kpa:
             self._scaling.step(now())
 
     def decisions(self, waiting: int) -> list[ScaleDecided]:
-        """As events."""
         made = (as_event(verdict, self._of, waiting) for verdict in self._scaling.verdicts())
         return [replace(event, progress_deadline_s=self._deadline_s) for event in made]
 

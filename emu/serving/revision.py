@@ -201,7 +201,7 @@ class Revision:
             return
         for report in self._activator.reports():
             self._take(report)
-        self._update_readiness()
+        self._update_readiness()  # first: the autoscaler decides by the pods that are ready now
         self._publish()
         self._scaling.turn(self._live)
         self._record_decisions()

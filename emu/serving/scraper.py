@@ -79,6 +79,7 @@ class Scraper:
         while not self._ended.wait(self._period_s):
             pods = self.pods
             stat = self.ask(pods) if pods else None
+            # What pods said that are all gone by now says nothing of those that came.
             if stat is not None and not set(pods).isdisjoint(self.pods):
                 self._said.put((now(), stat))
 
@@ -95,7 +96,7 @@ class Scraper:
         """Of the next pod that answers."""
         while True:
             try:
-                address = left.popleft()
+                address = left.popleft()  # atomic: the askers share the deque without a lock
             except IndexError:
                 return None
             stat = scrape(address, self._port)

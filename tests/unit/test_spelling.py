@@ -6,6 +6,7 @@ What emu.conformance sends and expects is left out: those are the bytes themselv
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -116,3 +117,21 @@ def test_the_words_are_the_fields() -> None:
         if _NOT_USED.search(line) and "file.tell()" not in line
     ]
     assert found == [], f"say instead: {NOT_USED}"
+
+
+def test_a_public_method_is_described_once() -> None:
+    """Where it is declared: one that overrides another, or that a protocol asks for, needs none."""
+    described = {
+        name for kind in (asyncio.BufferedProtocol, asyncio.Protocol, asyncio.Transport) for name in dir(kind)
+    }
+    silent = []
+    for module in modules():
+        for kind in tree(module).body:
+            for method in kind.body if isinstance(kind, ast.ClassDef) else ():
+                if not isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) or method.name.startswith("_"):
+                    continue
+                if ast.get_docstring(method):
+                    described.add(method.name)
+                elif not kind.name.startswith("_"):
+                    silent.append((f"{module}.{kind.name}", method.name))
+    assert [f"{where}.{name}" for where, name in silent if name not in described] == []

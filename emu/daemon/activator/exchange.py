@@ -1,6 +1,5 @@
 """A request in the activator, from its arrival to the last byte of its answer, in HTTP/1."""
 
-# ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
 from __future__ import annotations
 
 import time

@@ -4,7 +4,6 @@ As in queue-proxy it is not parsed again, and its exchange is used again. What a
 that is kept for each.
 """
 
-# ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
 from __future__ import annotations
 
 from time import monotonic
@@ -49,7 +48,6 @@ class HeldRequest:
         self.may_repeat = head.method in SAFE_TO_REPEAT
 
     def exchange(self, conn: ClientSide) -> KnownHeld:
-        """An exchange for it."""
         requests = self._requests
         spare = requests.spare
         exchange = spare.pop() if spare else KnownHeld(requests, conn, self.head)

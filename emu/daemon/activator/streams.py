@@ -1,6 +1,5 @@
 """HTTP/2 in the activator: a client's connections, and their requests, which the pod is asked for in HTTP/2 too."""
 
-# ruff: noqa: D102  the callbacks are described in h2_downstream and h2_proxy
 from __future__ import annotations
 
 import asyncio

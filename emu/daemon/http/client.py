@@ -1,6 +1,5 @@
 """The client's side of an HTTP/1.1 connection: one answer at a time, streamed to whoever asked."""
 
-# ruff: noqa: D102  a Protocol's callbacks are described by asyncio
 from __future__ import annotations
 
 import asyncio
@@ -264,7 +263,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 known = self.known.get(data[:head_end])
             if known is not None and known.said_bytes + known.length == nbytes:
                 self._last = known
-                self.asker = None
+                self.asker = None  # before it is answered: the asker may give the connection to another from within
                 if asker.answer_whole(self, known, data):
                     return
                 self.asker = asker

@@ -94,6 +94,7 @@ class Endings(RequestReader):
     def hijack(self, exchange: Exchange) -> tuple[asyncio.Transport, bytes]:
         """The connection itself, for a protocol that is not HTTP, and what the client has said in it so far."""
         leftover, self._leftover = self._leftover or b"", None
+        # Whoever has the transport now closes it: from SWITCHED the table leads to CLOSED alone.
         self._forget(SWITCHED)
         self.server.connection_gone(self)
         return self.transport, leftover
@@ -116,6 +117,7 @@ class Endings(RequestReader):
 
     def abandon(self) -> None:
         """The client is gone."""
+        # In these two its exchange has given its whole answer, and may serve another request by now.
         current = None if self.state in (ANSWERED, DISCARDING) else self.current
         queue = self._queue
         self._forget(CLOSED)

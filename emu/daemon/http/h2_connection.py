@@ -5,7 +5,6 @@ has been passed on, so that a slow reader on one side stops the writer on the ot
 most the window it was given. DATA is passed on as it comes, whatever the size of its frame.
 """
 
-# ruff: noqa: D102  the callbacks are described by asyncio and in h2_receiver
 from __future__ import annotations
 
 import asyncio

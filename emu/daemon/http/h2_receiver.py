@@ -3,7 +3,6 @@
 What it reads is given to the methods at the end, which a connection fills.
 """
 
-# ruff: noqa: D102  a Protocol's callbacks are described by asyncio
 from __future__ import annotations
 
 from emu.daemon.http import h2_frames as frames

@@ -1,6 +1,5 @@
 """A client's HTTP/1.1 connection as the transport sees it: bytes in, the client's end, HTTP/2 on the same port."""
 
-# ruff: noqa: D102  a Protocol's callbacks are described by asyncio
 from __future__ import annotations
 
 import asyncio

@@ -4,7 +4,6 @@ What is not wanted yet stays in the kernel: reading pauses while an exchange doe
 further request waits behind it. `states.py` has the states, and the moves between them.
 """
 
-# ruff: noqa: D102  the callbacks are described in RequestReader and in exchange.ClientSide
 from __future__ import annotations
 
 import asyncio
@@ -189,7 +188,7 @@ class Turns(Endings):
 
     def _let_out(self, rest: Rest) -> None:
         exchange = self.current
-        if rest is not self._rest or exchange is None:
+        if rest is not self._rest or exchange is None:  # it is over, or another request has its turn, by now
             return
         whole = self.state is ANSWERED
         self._rest = None
@@ -267,7 +266,7 @@ class Turns(Endings):
     def advance(self) -> None:
         """Settle what was read: give the next request its turn, and read on or not."""
         if self._advancing:
-            return
+            return  # a request that is answered within its `begin` comes back here; the loop below has the next one
         self._advancing = True
         try:
             while self.state < LINGERING:
@@ -288,7 +287,7 @@ class Turns(Endings):
     def begin_next(self) -> None:
         """It is the turn of the first in the queue."""
         exchange = self._queue[0]
-        self._queue = self._queue[1:] or NONE_QUEUED
+        self._queue = self._queue[1:] or NONE_QUEUED  # empty, it is always this object: `finish` compares by identity
         self.move(BEGUN)
         self.current = exchange
         if exchange.head.upgrade != b"h2c" or not self.switch_to_http2(exchange):

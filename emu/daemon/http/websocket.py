@@ -4,7 +4,6 @@ The app's side echoes each message and answers pings and closes; the load genera
 each come back.
 """
 
-# ruff: noqa: D102  a Protocol's callbacks are described by asyncio
 from __future__ import annotations
 
 import asyncio

@@ -188,7 +188,6 @@ class Load:
         self._look()
 
     def done(self, request: Request, now: float, error: RequestError | None) -> None:
-        """A request has ended."""
         self._done += 1
         self._in_flight -= 1
         self._in_flight_to[self._asked(request.phase)] -= 1

@@ -1,6 +1,5 @@
 """One request of the load: sent over a connection, its answer counted, its end recorded under a name."""
 
-# ruff: noqa: D102  the callbacks are described where they are declared, in Asker
 from __future__ import annotations
 
 import asyncio

@@ -68,6 +68,7 @@ class Admission:
 
     def enter(self, request: Admitted, way: Route, now: float) -> None:
         """A request that is no probe of queue-proxy's own: into the breaker, with the timers on."""
+        # All of this comes before the breaker: a request that it refuses is released as any other, once.
         request.way = way
         if self.draining.active:
             self.draining.request(now)
@@ -127,7 +128,7 @@ class Admission:
         """Take back its place in the breaker and stop its timers; once."""
         if request.over:
             return
-        request.over = True
+        request.over = True  # first: what follows may end the request again, and must find that it is over
         if now is None:
             now = time.monotonic()
         if self.request_log is not None:

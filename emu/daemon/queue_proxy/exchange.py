@@ -1,6 +1,5 @@
 """One request from its arrival to the last byte of its answer, as far as that is the same in HTTP/1 and HTTP/2."""
 
-# ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and request.py
 from __future__ import annotations
 
 import asyncio
@@ -248,7 +247,6 @@ class ProxiedExchange(AnyExchange):
             self._dialing = None
 
     def finish(self, keep_alive: bool) -> None:
-        """The answer is written."""
         self._proxy.admission.release(self)
         self.conn.finish(self, keep_alive)
 

@@ -1,6 +1,5 @@
 """HTTP/1 on the way through queue-proxy: a connection to the app, and both bodies streamed."""
 
-# ruff: noqa: D102  the callbacks are described where they are declared, in exchange, Exchange and Asker
 from __future__ import annotations
 
 import time
@@ -56,7 +55,7 @@ class Http1Exchange(Http1Request):
         if head.minor != 1 or not head.keep_alive or not self.body_done or self._informed or conn.server.stopping:
             return False
         now = time.monotonic()
-        self._app = None
+        self._app = None  # before `finish`: no end of the request may drop a connection that is given back
         self.status = known.status
         self.sent_bytes = known.length
         conn.write(known.head + data[known.said_bytes :])

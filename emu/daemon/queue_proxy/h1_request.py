@@ -1,6 +1,5 @@
 """A request in HTTP/1 on its way to the app: a connection to it, and the body streamed."""
 
-# ruff: noqa: D102  the callbacks are described where they are declared, in exchange, Exchange and Asker
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """A client's stream: a request's body as it comes in HTTP/2, and its end."""
 
-# ruff: noqa: D102  the callbacks are described in server_connection and h2_stream
 from __future__ import annotations
 
 import asyncio
@@ -61,7 +60,6 @@ class ClientStream(Stream):
 
     @property
     def peer(self) -> str:
-        """The client's address."""
         return cast(PeerConnection, self.conn).peer
 
     @property
@@ -71,7 +69,6 @@ class ClientStream(Stream):
 
     @property
     def transport(self) -> asyncio.Transport:
-        """The connection's."""
         return self.conn.transport
 
     def on_data(self, data: Piece) -> None:

@@ -1,6 +1,5 @@
 """Clients that speak HTTP/2: their connections, on which each request has a stream."""
 
-# ruff: noqa: D102  the callbacks are described in server_connection, h2_stream and h2_receiver
 from __future__ import annotations
 
 import asyncio

@@ -3,7 +3,6 @@
 What is the same as in HTTP/1 is in admission.py and exchange.py; here is how heads, bodies and ends are spoken.
 """
 
-# ruff: noqa: D102  the callbacks are described in proxy, server_connection and h2_stream
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """The app asked in HTTP/2: few connections, a stream for each request (golang.org/x/net/http2, Transport)."""
 
-# ruff: noqa: D102  the callbacks are described in h2_stream and h2_connection
 from __future__ import annotations
 
 import asyncio

@@ -6,7 +6,6 @@ statistics and metrics, `begin` and `answer_whole` do in one piece what `Http1Ex
 turns out otherwise continues there.
 """
 
-# ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
 from __future__ import annotations
 
 from time import monotonic
@@ -99,7 +98,6 @@ class KnownRequest:
         self.may_repeat = head.method in SAFE_TO_REPEAT
 
     def exchange(self, conn: ClientSide) -> KnownExchange:
-        """An exchange for it."""
         spare = self.spare
         exchange = spare.pop() if spare else KnownExchange(self._proxy, conn, self.head)
         exchange.reset(conn, self)
@@ -147,6 +145,7 @@ class KnownExchange(Http1Exchange):
         if admission.watched or admission.draining.active:
             admission.enter(self, way, now)
             return
+        # From here on `Admission.enter`, written out for a request that nothing else watches.
         self.way = way
         admission.in_flight += 1
         admission.timeouts.begin(self, now)
@@ -179,6 +178,7 @@ class KnownExchange(Http1Exchange):
         admission = proxy.admission
         if conn.server.stopping or admission.watched or way is None or self.sent_at is None:
             return super().answer_whole(app, known, data)
+        # And `Admission.release` likewise: the two change together.
         now = monotonic()
         self._app = None
         self.over = True

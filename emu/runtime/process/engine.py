@@ -132,7 +132,6 @@ class ProcessRuntime:
         return USER
 
     def image_user_text(self, tag: str) -> str:
-        """The same."""
         return str(USER)
 
     def image_tags(self) -> list[tuple[str, int]]:
@@ -167,7 +166,6 @@ class ProcessRuntime:
             random_file(folder / f"filler-{number}", size)
 
     def save_image(self, tag: str, archive: Path) -> None:
-        """As a tar."""
         roots.archive(self._images[tag].folder, archive)
         self._archived[archive] = (tag, self._images[tag])
 
@@ -279,7 +277,6 @@ class ProcessRuntime:
         }
 
     def address(self, container_id: str) -> str:
-        """Of its own network."""
         return self._networks[container_id].address
 
     def kill(self, container_id: str, signal: str = "KILL") -> None:

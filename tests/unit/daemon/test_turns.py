@@ -1,6 +1,5 @@
 """A client's connection in this process: whatever happens in whatever order, it makes only the moves of its table."""
 
-# ruff: noqa: D102  a transport and an exchange do what asyncio and exchange.py say
 from __future__ import annotations
 
 import asyncio
