@@ -48,7 +48,7 @@ def container(engine: Engine) -> Iterator[Target]:
     made = engine.create(ContainerRequest(name, images.BASE, {LABEL_RUN: name}, command=list(SLEEP)))
     try:
         engine.start(made)
-        yield Target("app", 0, made, own_cgroup(int(engine.state(made)["Pid"])).path)
+        yield Target("app", 0, made, own_cgroup(engine.state(made).pid).path)
     finally:
         engine.remove(made)
 

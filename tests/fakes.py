@@ -62,7 +62,7 @@ from emu.record.events import (
 )
 from emu.record.rundir import RunDir
 from emu.record.samples import HOST, NODE, SampleWriter
-from emu.runtime.api import OWN_VOLUME, VolumeKind
+from emu.runtime.api import OWN_VOLUME, ContainerStatus, Labelled, RuntimeEvent, VolumeKind
 from emu.runtime.docker import ContainerRequest, Engine, Executed
 from emu.runtime.podcgroup import PodCgroup
 
@@ -801,7 +801,7 @@ class FakeEngine(Engine):
         """What was asked of it: (what, container's id)."""
         self.executed: Callable[[Sequence[str]], Executed] = lambda _: Executed(0, "")
         self.unpaused: Callable[[str], None] = lambda _: None
-        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[RuntimeEvent | None] = queue.SimpleQueue()
 
     def create(self, request: ContainerRequest) -> str:
         """Make one; its id is its name."""
@@ -829,23 +829,23 @@ class FakeEngine(Engine):
     def remove_volume(self, name: str) -> None:
         """It is gone."""
 
-    def labelled(self, label: str) -> list[dict[str, Any]]:
+    def labelled(self, label: str) -> list[Labelled]:
         """None is looked for."""
         return []
 
     def emit(self, action: str, container_id: str) -> None:
         """The engine reports something."""
-        self._events.put({"Action": action, "Actor": {"ID": container_id, "Attributes": {}}})
+        self._events.put(RuntimeEvent(action, container_id))
 
     def address(self, container_id: str) -> str:
         """Nobody is there."""
         return "127.0.0.1"
 
-    def state(self, container_id: str) -> dict[str, Any]:
+    def state(self, container_id: str) -> ContainerStatus:
         """As far as it is asked for."""
         code = self.exit_codes.get(container_id, 0)
         status = "running" if container_id in self.running else "exited"
-        return {"Status": status, "ExitCode": code, "Pid": 1, "OOMKilled": self.oom_killed.get(container_id)}
+        return ContainerStatus(status, 1, code, self.oom_killed.get(container_id))
 
     def stop(self, container_id: str, grace_s: int) -> None:
         """SIGTERM, on which it ends well."""
@@ -877,7 +877,7 @@ class FakeEngine(Engine):
         """Containers say nothing."""
         return iter(())
 
-    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
+    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[RuntimeEvent]:
         """Each container's end, until it is closed."""
         on_open(self)
         while (event := self._events.get()) is not None:

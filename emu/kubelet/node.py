@@ -201,7 +201,8 @@ class Node:
         why = "the stream of its events ended"
         try:
             for event in self._engine.events(f"{LABEL_RUN}={self._run_id}", on_open):
-                self._facts.put((None, _acted(event)))
+                acted = EngineActed(event.action, event.container_id, event.attributes, event.time_nano)
+                self._facts.put((None, acted))
         except EngineGone as gone:
             why = gone.why
         except Exception as error:  # the stream is closed under us when the run is over
@@ -222,12 +223,3 @@ class Node:
                 self._log.append(
                     Note(t=now(), what=f"the output of {instance.name} could not be followed", why=str(error))
                 )
-
-
-def _acted(event: dict[str, Any]) -> EngineActed:
-    """An event of the engine."""
-    actor = event.get("Actor", {})
-    attributes = {str(key): str(value) for key, value in (actor.get("Attributes") or {}).items()}
-    return EngineActed(
-        str(event.get("Action", "")), str(actor.get("ID", "")), attributes, int(event.get("timeNano", 0))
-    )

@@ -190,9 +190,8 @@ class Pod:
     def remove(self, instance: Instance) -> None:
         """Kill an instance if it runs, and remove it, before the pod itself goes."""
         state = self._engine.state(instance.id)
-        flag = state.get("OOMKilled")
         self._engine.remove(instance.id)
-        if state["Status"] != "created":
+        if state.phase != "created":
             self._log.append(
                 ContainerExited(
                     t=now(),
@@ -200,7 +199,7 @@ class Pod:
                     attempt=instance.attempt,
                     id=instance.id,
                     exit_code=_KILLED,
-                    docker_oom_killed=flag,
+                    docker_oom_killed=state.oom_killed,
                     asked=True,
                 )
             )
@@ -341,9 +340,9 @@ class Pod:
                 container=instance.container,
                 attempt=instance.attempt,
                 id=instance.id,
-                pid=int(state.get("Pid") or 0),
+                pid=state.pid,
                 cgroup=str(controls.path),
-                image_id=str(state.get("ImageID") or ""),
+                image_id=state.image_id,
             )
         )
 
@@ -375,8 +374,8 @@ class Pod:
 
     def _remove_all(self) -> None:
         for found in self._engine.labelled(f"{LABEL_RUN}={self._host.run_id}"):
-            if found["Labels"].get(LABEL_POD) == self.name:
-                self._engine.remove(str(found["Id"]))
+            if found.labels.get(LABEL_POD) == self.name:
+                self._engine.remove(found.id)
 
 
 def _limit(value: str) -> int | None:

@@ -92,7 +92,7 @@ def make_file(
 
 def _exit_code(engine: Runtime, container_id: str, check: Callable[[], None]) -> int:
     deadline = now() + _DEADLINE_S
-    while (state := engine.state(container_id))["Status"] in ("created", "running") and now() < deadline:
+    while (state := engine.state(container_id)).phase in ("created", "running") and now() < deadline:
         check()
         time.sleep(_LOOK_S)
-    return int(state["ExitCode"]) if state["Status"] == "exited" else -1
+    return state.exit_code if state.phase == "exited" else -1

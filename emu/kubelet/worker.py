@@ -7,6 +7,7 @@ It never waits, except for the engine to make and start a container. What to do 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -28,7 +29,7 @@ from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
 from emu.policy.scheduling import Verdict
 from emu.record.events import ContainerExited, EventLog, KubeletEvent, Note, now
-from emu.runtime.api import EngineGone, Runtime
+from emu.runtime.api import ContainerStatus, EngineGone, Runtime
 
 _SIGKILLED = 137
 _START_ERROR = 128
@@ -300,7 +301,8 @@ class PodWorker:
     def _ended(self, instance: Instance, *, could_not_start: bool = False) -> None:
         self._probes.forget(name := instance.container)
         asked, killed_for = self._termination.asked, self._killed_for.pop(name, None)
-        state = {**self._engine.state(instance.id), **({"ExitCode": _START_ERROR} if could_not_start else {})}
+        state = self._engine.state(instance.id)
+        state = replace(state, exit_code=_START_ERROR) if could_not_start else state
         event = _exit_of(instance, state, asked=asked, killed_for=killed_for)
         oom = event.docker_oom_killed is True or self._containers.counted_a_kill(instance)
         if event.exit_code == _SIGKILLED and killed_for is None:
@@ -334,20 +336,17 @@ class PodWorker:
             self._status.record_view(terminating=self._termination.deleted)
 
 
-def _exit_of(
-    instance: Instance, state: Mapping[str, object], *, asked: bool, killed_for: Kind | None
-) -> ContainerExited:
+def _exit_of(instance: Instance, state: ContainerStatus, *, asked: bool, killed_for: Kind | None) -> ContainerExited:
     """A container's end, as the engine has it."""
-    flag = state.get("OOMKilled")
     return ContainerExited(
         t=now(),
         container=instance.container,
         attempt=instance.attempt,
         id=instance.id,
-        exit_code=int(str(state.get("ExitCode", -1))),
-        docker_oom_killed=None if flag is None else bool(flag),
+        exit_code=state.exit_code,
+        docker_oom_killed=state.oom_killed,
         asked=asked,
-        started_at=str(state.get("StartedAt")),
-        finished_at=str(state.get("FinishedAt")),
+        started_at=state.started_at,
+        finished_at=state.finished_at,
         killed_for=killed_for,
     )

@@ -158,15 +158,15 @@ def image(tag: str, argv: Sequence[str] | None, concurrency: int) -> Iterator[Ru
         env = queue_proxy_environment(concurrency, USER_PORT, address, run)
         measured = begin(QUEUE_PROXY, tag, command=argv, env=env, network_of=sandbox)
         _await(address, QUEUE_PORT, tag, lambda: _container_end(engine, measured))
-        yield Running(address, QUEUE_PORT, int(engine.state(measured)["Pid"]))
+        yield Running(address, QUEUE_PORT, engine.state(measured).pid)
 
 
 def _container_end(engine: Engine, container: str) -> str | None:
     state = engine.state(container)
-    if state["Status"] != "exited":
+    if state.phase != "exited":
         return None
     said = b"".join(engine.logs(container)).decode(errors="replace").strip()
-    return f"it ended with status {state['ExitCode']}: {said[-500:] or 'no output'}"
+    return f"it ended with status {state.exit_code}: {said[-500:] or 'no output'}"
 
 
 @contextmanager

@@ -100,14 +100,14 @@ def _clean_engine(engine: Engine) -> Generator[Removed, None, set[str]]:
     """What the engine has; returns the runs that are alive by their containers."""
     alive: set[str] = set()
     for found in engine.labelled(LABEL_RUN):
-        labels = found["Labels"]
+        labels = found.labels
         if lives(labels.get(LABEL_OWNER, "")):
             alive.add(labels[LABEL_RUN])
             continue
-        if found.get("State") == "paused":
-            engine.unpause(str(found["Id"]))
-        engine.remove(str(found["Id"]))
-        yield Removed("container", str((found.get("Names") or ["?"])[0]).removeprefix("/"))
+        if found.phase == "paused":
+            engine.unpause(found.id)
+        engine.remove(found.id)
+        yield Removed("container", found.name)
     volumes = engine.labelled_volumes(LABEL_RUN)
     living = alive | _alive()
     for volume in volumes:

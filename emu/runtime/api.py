@@ -124,6 +124,46 @@ class Executed:
     """What it printed, both streams, 10 KiB at most."""
 
 
+@dataclass(frozen=True)
+class ContainerStatus:
+    """A container as its runtime has it."""
+
+    phase: str
+    """In Docker's words: created, running, paused, exited …"""
+    pid: int = 0
+    """Its main process; 0 where none runs."""
+    exit_code: int = 0
+    """128+n for signal n."""
+    oom_killed: bool | None = None
+    """None: the runtime does not know."""
+    started_at: str = ""
+    finished_at: str = ""
+    image_id: str = ""
+    """Empty where its image has none."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A container that was found by its label."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    phase: str
+    """As of `ContainerStatus`."""
+
+
+@dataclass(frozen=True)
+class RuntimeEvent:
+    """Something happened to a container."""
+
+    action: str
+    """In Docker's words: start, kill, die, stop, destroy …"""
+    container_id: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    time_nano: int = 0
+
+
 class EngineGone(EmuError):  # noqa: N818  it says what happened
     """The engine no longer answers: it was stopped, it died, or it is being restarted."""
 
@@ -192,10 +232,8 @@ class Runtime(Protocol):
     def start(self, container_id: str) -> None:
         """Start it; returns when its process runs (it may have ended again by then)."""
 
-    def state(self, container_id: str) -> dict[str, Any]:
-        """Status (created, running, exited), Pid, ExitCode (128+n for signal n), OOMKilled (None: it does not know),
-        StartedAt, FinishedAt, and ImageID, where its image has an id.
-        """
+    def state(self, container_id: str) -> ContainerStatus:
+        """How a container is now."""
 
     def address(self, container_id: str) -> str:
         """The IP address of a container with a network of its own."""
@@ -215,8 +253,8 @@ class Runtime(Protocol):
     def remove(self, container_id: str) -> None:
         """Kill and remove a container; one that is gone already is no error."""
 
-    def labelled(self, label: str) -> list[dict[str, Any]]:
-        """Every container with a label (`key` or `key=value`), running or not: at least its `Id` and `Labels`."""
+    def labelled(self, label: str) -> list[Labelled]:
+        """Every container with a label (`key` or `key=value`), running or not."""
 
     def create_volume(self, name: str, labels: Mapping[str, str], kind: VolumeKind = OWN_VOLUME) -> None:
         """Make a named volume. What is written to it stays until it is removed."""
@@ -232,7 +270,7 @@ class Runtime(Protocol):
     def logs(self, container_id: str) -> Iterator[bytes]:
         """What a container prints, from its start, until it ends."""
 
-    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
-        """What happens to containers with a label, from now on, in the words of Docker's events. `on_open` gets
+    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[RuntimeEvent]:
+        """What happens to containers with a label, from now on. `on_open` gets
         something whose `close()` ends the iteration from another thread.
         """

@@ -26,9 +26,12 @@ from emu.runtime.api import (
     OWN_VOLUME,
     USER,
     ContainerRequest,
+    ContainerStatus,
     EngineFacts,
     EngineGone,
     Executed,
+    Labelled,
+    RuntimeEvent,
     VolumeKind,
 )
 from emu.runtime.docker_client import FIX, asking
@@ -113,10 +116,19 @@ class Engine(DockerImages):
         with asking(f"cannot start the container {container_id[:12]}"):
             self._api.start(container_id)
 
-    def state(self, container_id: str) -> dict[str, Any]:
-        """The engine's `State` of a container: Status, Pid, ExitCode, OOMKilled, StartedAt, FinishedAt …"""
+    def state(self, container_id: str) -> ContainerStatus:
+        """The engine's `State` of a container, and its image."""
         found = self._inspect(container_id)
-        return {**found["State"], "ImageID": found.get("Image", "")}
+        state = found["State"]
+        return ContainerStatus(
+            phase=str(state["Status"]),
+            pid=int(state.get("Pid") or 0),
+            exit_code=int(state.get("ExitCode", -1)),
+            oom_killed=state.get("OOMKilled"),
+            started_at=str(state.get("StartedAt") or ""),
+            finished_at=str(state.get("FinishedAt") or ""),
+            image_id=str(found.get("Image") or ""),
+        )
 
     def address(self, container_id: str) -> str:
         """A container's IP address on the bridge network."""
@@ -240,10 +252,19 @@ class Engine(DockerImages):
         with asking(f"cannot remove the volume {name}", no_error=(404,)):
             self._api.remove_volume(name, force=True)
 
-    def labelled(self, label: str) -> list[dict[str, Any]]:
-        """Every container with a label (`key` or `key=value`), running or not: the engine's own summaries."""
+    def labelled(self, label: str) -> list[Labelled]:
+        """Every container with a label (`key` or `key=value`), running or not."""
         with asking("cannot list containers"):
-            return list(self._api.containers(all=True, filters={"label": label}))
+            found = list(self._api.containers(all=True, filters={"label": label}))
+        return [
+            Labelled(
+                id=str(one["Id"]),
+                name=str((one.get("Names") or ["?"])[0]).removeprefix("/"),
+                labels=one["Labels"],
+                phase=str(one.get("State") or ""),
+            )
+            for one in found
+        ]
 
     def labelled_volumes(self, label: str) -> list[str]:
         """The names of every volume with a label."""
@@ -256,7 +277,7 @@ class Engine(DockerImages):
         with asking(f"cannot follow the output of the container {container_id[:12]}"):
             yield from self._api.logs(container_id, stdout=True, stderr=True, stream=True, follow=True)
 
-    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
+    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[RuntimeEvent]:
         """The engine's events for containers with a label, from now on, until the stream is closed. `on_open` gets
         the stream, whose `close()` ends the iteration from another thread.
         """
@@ -265,4 +286,12 @@ class Engine(DockerImages):
                 since=int(time.time()), filters={"label": label, "type": "container"}, decode=True
             )
             on_open(stream)
-            yield from stream
+            yield from map(_event, stream)
+
+
+def _event(said: Mapping[str, Any]) -> RuntimeEvent:
+    actor = said.get("Actor", {})
+    attributes = {str(key): str(value) for key, value in (actor.get("Attributes") or {}).items()}
+    return RuntimeEvent(
+        str(said.get("Action", "")), str(actor.get("ID", "")), attributes, int(said.get("timeNano", 0))
+    )

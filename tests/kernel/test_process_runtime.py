@@ -67,8 +67,8 @@ class Pod:
     def end_of(self, ident: str) -> tuple[int, str]:
         """Wait for its end: its exit code and what it printed."""
         said = b"".join(self.runtime.logs(ident)).decode()
-        eventually(lambda: self.runtime.state(ident)["Status"] == "exited")
-        return self.runtime.state(ident)["ExitCode"], said
+        eventually(lambda: self.runtime.state(ident).phase == "exited")
+        return self.runtime.state(ident).exit_code, said
 
     def group(self, ident: str) -> Cgroup:
         """Its cgroup."""
@@ -95,7 +95,7 @@ def pod(runtime: ProcessRuntime, mount: Mount) -> Iterator[Pod]:
         yield made
     finally:
         for found in runtime.labelled(f"{LABEL_RUN}={made.run_id}"):
-            runtime.remove(found["Id"])
+            runtime.remove(found.id)
         made.cgroup.remove()
     assert not [name for name in network.existing() if name.startswith(made.run_id)]
 
@@ -107,7 +107,7 @@ def test_it_is_in_its_cgroup_before_it_is_the_program(pod: Pod) -> None:
     ident = pod.start(
         "/bin/sleep", "1000", memory_max=64 * MIB, swap_max=0, millicores=500, cpu_shares=512, oom_score_adj=321
     )
-    pid = pod.runtime.state(ident)["Pid"]
+    pid = pod.runtime.state(ident).pid
     group = pod.group(ident)
     assert group.procs() == [pid]
     assert (group.memory.max, group.memory.swap_max) == (64 * MIB, 0)
@@ -160,7 +160,7 @@ def test_exit_codes(pod: Pod, code: str, expected: int) -> None:
     """Its own, or 128+n for a signal; the end is reported once, and its cgroup goes."""
     ident = pod.python(code)
     assert pod.end_of(ident)[0] == expected
-    assert pod.runtime.state(ident)["OOMKilled"] is None
+    assert pod.runtime.state(ident).oom_killed is None
     eventually(lambda: not pod.group(ident).exists())
 
 
@@ -169,8 +169,8 @@ def test_a_program_that_is_not_there(pod: Pod) -> None:
     ident = pod.runtime.create(pod.request(["no-such-program"]))
     with pytest.raises(EmuError, match="no-such-program"):
         pod.runtime.start(ident)
-    assert pod.runtime.state(ident)["Status"] == "exited"
-    assert pod.runtime.state(ident)["ExitCode"] == 127
+    assert pod.runtime.state(ident).phase == "exited"
+    assert pod.runtime.state(ident).exit_code == 127
     assert not pod.group(ident).exists()
 
 
@@ -215,8 +215,8 @@ def test_stop_is_sigterm_and_then_sigkill(pod: Pod) -> None:
     stubborn = pod.start("/bin/sleep", "1000")
     pod.runtime.stop(polite, 60)
     pod.runtime.stop(stubborn, 0)
-    assert pod.runtime.state(polite)["ExitCode"] == 7
-    assert pod.runtime.state(stubborn)["ExitCode"] == 137
+    assert pod.runtime.state(polite).exit_code == 7
+    assert pod.runtime.state(stubborn).exit_code == 137
 
 
 def test_events_are_in_docker_s_words(pod: Pod) -> None:
@@ -227,8 +227,8 @@ def test_events_are_in_docker_s_words(pod: Pod) -> None:
 
     def follow() -> None:
         for event in happened:
-            more = event["Actor"]["Attributes"]
-            found.append((event["Action"], more.get("signal") or more.get("exitCode") or ""))
+            more = event.attributes
+            found.append((event.action, more.get("signal") or more.get("exitCode") or ""))
 
     thread = threading.Thread(target=follow)
     thread.start()
@@ -264,7 +264,7 @@ def test_a_command_that_does_not_end(pod: Pod) -> None:
     done = pod.runtime.execute(ident, ["sh", "-c", "echo begun; sleep 999 & sleep 999"], 10)
     assert (done.exit_code, done.output) == (None, "begun\n")
     eventually(lambda: len(pod.group(ident).procs()) == 1)
-    assert pod.runtime.state(ident)["Status"] == "running"
+    assert pod.runtime.state(ident).phase == "running"
 
 
 def test_a_frozen_container_is_killed_all_the_same(pod: Pod) -> None:
@@ -275,7 +275,7 @@ def test_a_frozen_container_is_killed_all_the_same(pod: Pod) -> None:
     eventually(lambda: group.events().frozen is True)
     pod.runtime.remove(ident)
     assert not group.exists()
-    assert ident not in [found["Id"] for found in pod.runtime.labelled(LABEL_RUN)]
+    assert ident not in [found.id for found in pod.runtime.labelled(LABEL_RUN)]
 
 
 def test_containers_share_the_pod_s_network(pod: Pod) -> None:

@@ -99,8 +99,8 @@ class Going:
         """The id of a running container of it."""
         for _ in eventually():
             for found in self.engine.labelled("emu.container=" + name):
-                if found["State"] == "running":
-                    return str(found["Id"])
+                if found.phase == "running":
+                    return found.id
         raise AssertionError(f"no container {name} came to run")
 
     def ask(self, work: Work | None = None) -> tuple[int, str]:
@@ -196,7 +196,7 @@ def leftovers(engine: Engine | None) -> list[str]:
 
 def in_engine(engine: Engine) -> list[str]:
     """What a run left in Docker's engine."""
-    containers = [str(found["Names"]) for found in engine.labelled(LABEL_RUN)]
+    containers = [found.name for found in engine.labelled(LABEL_RUN)]
     images = [str(image["RepoTags"]) for image in engine.labelled_images(LABEL_RUN)]
     return [*containers, *images, *engine.labelled_volumes(LABEL_RUN)]
 

@@ -49,7 +49,7 @@ def test_a_terminated_run_ends_in_order(
     run.until("starting the pod")
     app = run.container("app")
     assert emu("clean").stdout == "nothing to remove\n"
-    assert engine.state(app)["Status"] == "running"
+    assert engine.state(app).phase == "running"
     run.until_answered(4)
     run.signal(signal.SIGTERM)
     assert run.end() == 130

@@ -37,7 +37,7 @@ def test_clean_thaws_and_removes_what_a_killed_run_left_frozen(
     for _ in eventually():
         if not [left for left in leftovers(engine) if "emu.record.recorder" in left or "emu.daemon.load" in left]:
             break
-    assert engine.state(app)["Status"] in ("paused", "running")
+    assert engine.state(app).phase in ("paused", "running")
     assert len(leftovers(engine)) >= 4  # two containers and the pause container at least, and the pod's cgroup
     done = subprocess.run([*EMU, "clean"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert "removed container" in done.stdout

@@ -44,7 +44,7 @@ def test_many_containers_pause_and_resume_at_once(
     """Each by its own token: every other one, then all of them, then pauses and resumes mixed."""
 
     def cgroup(ident: str) -> Path:
-        return own_cgroup(int(engine.state(ident)["Pid"])).path
+        return own_cgroup(engine.state(ident).pid).path
 
     named = [
         FreezerPod(f"pod-{n}", f"token-{n}", (Target("app", 0, ident, cgroup(ident)),))
@@ -58,7 +58,7 @@ def test_many_containers_pause_and_resume_at_once(
             n for n, pod in enumerate(named) if "frozen 1" in (pod.containers[0].cgroup / "cgroup.events").read_text()
         }
         if method == "docker":
-            assert reported == {n for n, ident in enumerate(containers) if engine.state(ident)["Status"] == "paused"}
+            assert reported == {n for n, ident in enumerate(containers) if engine.state(ident).phase == "paused"}
         return reported
 
     async def at_once(**wanted: set[int]) -> None:

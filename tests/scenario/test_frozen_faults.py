@@ -84,7 +84,7 @@ def test_what_docker_paused_is_killed_restarted_served_and_paused_again(
     """
     run = frozen_by("docker")
     app = until_frozen(run, 0)
-    assert engine.state(app.id)["Status"] == "paused"
+    assert engine.state(app.id).phase == "paused"
     Cgroup(app.cgroup).memory.max = 4 * MIB
     run.until_served()
 
@@ -120,7 +120,7 @@ def test_what_the_kernel_froze_behind_dockers_back_is_killed_and_served_again(
     """
     run = frozen_by("cgroup")
     app = until_frozen(run, 0)
-    assert engine.state(app.id)["Status"] == "running"
+    assert engine.state(app.id).phase == "running"
     engine.kill(app.id)
     assert run.ask()[0] in (200, 502, 503)
     run.until_served(Work(hold=64 * MIB, hold_for=None))

@@ -55,7 +55,7 @@ def pod(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
         run.until("sending requests")
 
         def look(name: str) -> Seen:
-            pid = int(engine.state(run.container(name))["Pid"])
+            pid = engine.state(run.container(name)).pid
             return Seen(pid, own_cgroup(pid))
 
         yield look

@@ -178,7 +178,7 @@ def frozen(going: Callable[[str], Going], engine: Engine, scenario_file: Callabl
     """A run whose app is frozen soon after its start, through the kernel's own file."""
     run = going(scenario_file(FROZEN))
     run.until("sending requests")
-    group: Cgroup = own_cgroup(int(engine.state(run.container("app"))["Pid"]))
+    group: Cgroup = own_cgroup(engine.state(run.container("app")).pid)
     freeze.freeze(group)
     yield run
 

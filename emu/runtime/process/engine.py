@@ -33,8 +33,11 @@ from emu.runtime.api import (
     OWN_VOLUME,
     USER,
     ContainerRequest,
+    ContainerStatus,
     EngineFacts,
     Executed,
+    Labelled,
+    RuntimeEvent,
     VolumeKind,
 )
 from emu.runtime.filler import random_file
@@ -74,7 +77,7 @@ class _Stream:
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.waiting: queue.SimpleQueue[RuntimeEvent | None] = queue.SimpleQueue()
 
     def close(self) -> None:
         self.waiting.put(None)
@@ -264,17 +267,16 @@ class ProcessRuntime:
             aside.own(made.request.labels.get(LABEL_OWNER, ""))
         made.start()
 
-    def state(self, container_id: str) -> dict[str, Any]:
-        """In Docker's words; whether it was OOM-killed is not known here."""
+    def state(self, container_id: str) -> ContainerStatus:
+        """Whether it was OOM-killed is not known here."""
         made = self._container(container_id)
-        return {
-            "Status": made.status,
-            "Pid": made.pid,
-            "ExitCode": made.exit_code or 0,
-            "OOMKilled": None,
-            "StartedAt": made.started_at,
-            "FinishedAt": made.finished_at,
-        }
+        return ContainerStatus(
+            phase=made.status,
+            pid=made.pid,
+            exit_code=made.exit_code or 0,
+            started_at=made.started_at,
+            finished_at=made.finished_at,
+        )
 
     def address(self, container_id: str) -> str:
         return self._networks[container_id].address
@@ -311,10 +313,10 @@ class ProcessRuntime:
             if (own := self._networks.pop(container_id, None)) is not None:
                 network.remove(own.name)
 
-    def labelled(self, label: str) -> list[dict[str, Any]]:
+    def labelled(self, label: str) -> list[Labelled]:
         """Every container of emu's with a label."""
         return [
-            {"Id": made.id, "Names": [f"/{made.request.name}"], "Labels": made.request.labels, "State": made.status}
+            Labelled(made.id, made.request.name, made.request.labels, made.status)
             for made in list(self._containers.values())
             if _has(made.request.labels, label)
         ]
@@ -350,7 +352,7 @@ class ProcessRuntime:
         while (part := parts.get()) is not None:
             yield part
 
-    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
+    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[RuntimeEvent]:
         """What happens to containers with a label, from now on."""
         stream = _Stream(label)
         self._streams.append(stream)
@@ -361,7 +363,7 @@ class ProcessRuntime:
 
     def _notify(self, made: Container, action: str, more: Mapping[str, str]) -> None:
         attributes = {**made.request.labels, "image": made.request.image, "name": made.request.name, **more}
-        event = {"Action": action, "Actor": {"ID": made.id, "Attributes": attributes}, "timeNano": time.time_ns()}
+        event = RuntimeEvent(action, made.id, attributes, time.time_ns())
         for stream in list(self._streams):
             if _has(made.request.labels, stream.label):
                 stream.waiting.put(event)
