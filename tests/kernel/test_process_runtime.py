@@ -186,7 +186,7 @@ def test_what_starts_containers_may_die(pod: Pod) -> None:
     spawner._process.kill()
     eventually(lambda: not spawner.alive)
     assert pod.end_of(pod.python("raise SystemExit(3)"))[0] == 3
-    assert pod.runtime.state(former)["Status"] == "running"
+    assert pod.runtime.state(former).phase == "running"
     pod.runtime.stop(former, 0)
     assert pod.end_of(former)[0] == 255
 
