@@ -107,6 +107,11 @@ class Status:
         self.record(name, "Normal", "Created", f"Created container: {name}")
         self.states[name] = lifecycle.started(self.states[name], now())
 
+    def up(self, name: str) -> None:
+        """The runtime has started it."""
+        self.states[name] = lifecycle.up(self.states[name])
+        self.record(name, "Normal", "Started", f"Started container {name}")
+
     def probed(self, name: str, *, started: bool, ready: bool) -> None:
         """What its probes say of it."""
         state = self.states[name]

@@ -271,7 +271,7 @@ class PodWorker:
             self._ended(instance, could_not_start=True)
             return
         self._on_start(instance)
-        self._status.record(name, "Normal", "Started", f"Started container {name}")
+        self._status.up(name)
         self._probes.begin(instance, self._pod.template.container(name).probes)
         self._record_readiness(name)
 

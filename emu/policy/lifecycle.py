@@ -45,6 +45,8 @@ class ContainerState:
     """Of a sidecar: it runs, and its startup probe has succeeded if it has one."""
     ready: bool = False
     """An init container is once it has completed."""
+    up: bool = False
+    """The runtime has started it. A container is `running` from the moment that it is made, a little earlier."""
     restarts: int = 0
     started_at: float | None = None
     start_at: float | None = None
@@ -117,8 +119,13 @@ def refused(state: ContainerState) -> ContainerState:
 
 
 def started(state: ContainerState, now: float) -> ContainerState:
-    """The engine said that it runs."""
-    return replace(state, phase="running", ready=False, started_at=now, start_at=None)
+    """It is made, and is being started."""
+    return replace(state, phase="running", ready=False, up=False, started_at=now, start_at=None)
+
+
+def up(state: ContainerState) -> ContainerState:
+    """The runtime has started it."""
+    return replace(state, up=True)
 
 
 def readiness(state: ContainerState, ready: bool) -> ContainerState:
@@ -145,7 +152,9 @@ def exited(
     (OOMKilled, Error, Completed). `by_probe`: the kubelet killed it for a probe, and restarts it whatever its exit
     code unless the policy is Never. An init container that has completed is restarted under no policy.
     """
-    gone = replace(state, ready=False, started=False, exited_at=now, last_reason=reason, last_exit_code=exit_code)
+    gone = replace(
+        state, ready=False, up=False, started=False, exited_at=now, last_reason=reason, last_exit_code=exit_code
+    )
     if state.role == "init" and exit_code == 0 and reason != OOM_KILLED:
         return replace(gone, phase="terminated", ready=True, start_at=None)
     if policy == "Never" or (policy == "OnFailure" and exit_code == 0 and not by_probe):

@@ -21,7 +21,7 @@ def _is_container_ready(template: PodTemplate, name: str, state: ContainerState)
     """
     probes = template.container(name).probes
     ours = name != QUEUE_PROXY and "readiness" in probes and probes["readiness"].ours
-    return state.phase == "running" if ours and "startup" not in probes else state.ready
+    return state.phase == "running" and state.up if ours and "startup" not in probes else state.ready
 
 
 def is_probed_early(spec: PodSpec) -> bool:

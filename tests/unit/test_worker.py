@@ -18,6 +18,7 @@ from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import ProbeRule
 from emu.record.events import ContainerExited, ContainerStopping, EventLog, KubeletEvent, read_events
 from emu.runtime.api import EngineGone
+from emu.serving.readiness import is_pod_ready
 from emu.spec import ExecSpec, HttpGetSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
@@ -218,3 +219,35 @@ def test_a_lost_engine_is_raised(working: Working) -> None:
         working.worker.take(EngineLost(EngineGone("it died")))
     with pytest.raises(EngineGone):
         working.worker.take(EngineActed("kill", "it.pod.sandbox.0", {}, 0))
+
+
+def test_a_container_without_probes_is_ready_once_it_has_been_started(tmp_path: Path) -> None:
+    """And not while the runtime starts it: a client's request would be refused then."""
+    seen: list[bool] = []
+
+    class Slow(FakeEngine):
+        """Meanwhile others look at the pod."""
+
+        def start(self, container_id: str) -> None:
+            if worker is not None:
+                seen.append(is_pod_ready(template, worker.states))
+            super().start(container_id)
+
+    look = PodProbe(ExecSpec(command=("check",)), ProbeRule(initial_delay_s=3600), 1.0, ours=True)
+    only = ContainerTemplate(name="job", image="batch:1", probes={"readiness": look})
+    template = PodTemplate(containers=(only,), back_off=BackOffRule(0.0, 0.0))
+    engine, worker = Slow(), None
+    log = EventLog(tmp_path / "events.jsonl")
+    pod = fake_pod(template, engine, FakePodCgroup(tmp_path), log)
+    worker = PodWorker(
+        pod, engine, log, lambda _: None, on_start=lambda _: None, on_exit=lambda *_: None,
+        on_event=lambda _: None, hold_frozen=True,
+    )  # fmt: skip
+    worker.start()
+    assert is_pod_ready(template, worker.states)
+    engine.end("it.pod.job.0", 1)
+    worker.take(EngineActed("die", "it.pod.job.0", {}, 0))
+    worker.act()
+    assert is_pod_ready(template, worker.states)
+    log.close()
+    assert seen == [False, False]
