@@ -17,7 +17,7 @@ from emu.kubelet.resizing import Resizing
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.machine import pagecache
-from emu.messages import APP
+from emu.messages import APP, QUEUE_PROXY
 from emu.policy.lifecycle import ContainerState
 from emu.policy.loadplan import LoadPlan
 from emu.policy.scheduling import Scheduler
@@ -287,7 +287,7 @@ class Driving:
     def _load_plan(self, workloads: Mapping[str, Workload]) -> LoadPlan:
         """What the load generator is to send, and where to, now that the pods have their addresses."""
         if self._routes is None:
-            entrances = {name: _entrance(one) for name, one in workloads.items() if one.template.port is not None}
+            entrances = {name: entrance_of(one) for name, one in workloads.items() if one.template.port is not None}
         else:
             entrances = self._routes.entrances
         first = next(iter(entrances), "")
@@ -330,9 +330,12 @@ def _target(spec: ScenarioSpec, phase: PhaseModel) -> Target:
     return Target(name, serving, reads, "" if reads is None else spec.holder_of_files(name))
 
 
-def _entrance(workload: Workload) -> Entrance:
-    pod = workload.pod
-    return Entrance(*workload.entrance, pod, workload.template.serving if pod else "")
+def entrance_of(workload: Workload) -> Entrance:
+    """Where a workload is asked. Behind an activator neither pod nor container is known yet; of a Deployment that an
+    autoscaler scales the container is.
+    """
+    pod, serving = workload.pod, workload.template.serving
+    return Entrance(*workload.entrance, pod, serving if pod or serving != QUEUE_PROXY else "")
 
 
 def _warmth(template: PodTemplate, engine: Runtime) -> str:

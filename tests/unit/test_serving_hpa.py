@@ -11,6 +11,7 @@ import pytest
 from emu.kubelet.template import PodTemplate
 from emu.policy.hpa.usage import Point
 from emu.record.events import MetricRead, ScaleDecided, now
+from emu.run.driving import entrance_of
 from emu.scenario.reading import read_scenario
 from emu.serving import hpa
 from emu.serving.autoscaler import Live
@@ -109,3 +110,11 @@ def test_a_service_without_ready_pods_refuses_connections() -> None:
     """As kube-proxy does; the port stays taken, so nobody else answers there."""
     with BareService() as service, socket.socket() as client, pytest.raises(ConnectionRefusedError):
         client.connect(("127.0.0.1", service.port))
+
+
+@pytest.mark.parametrize(("text", "container"), [(STANDARD, "app"), (KNATIVE, "")])
+def test_requests_to_a_scaled_deployment_are_recorded_as_its_apps(text: str, container: str) -> None:
+    """Which pod an activator chooses is not known beforehand, nor whether it comes to a queue-proxy at all."""
+    _, _, template = planned(text)
+    workload = SimpleNamespace(entrance=("localhost", 8012), pod="", template=template)
+    assert entrance_of(cast("Any", workload)).container == container

@@ -250,4 +250,4 @@ def test_a_container_without_probes_is_ready_once_it_has_been_started(tmp_path: 
     worker.act()
     assert is_pod_ready(template, worker.states)
     log.close()
-    assert seen == [False, False]
+    assert seen and not any(seen)
