@@ -7,8 +7,11 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import signal
 import socket
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from emu.errors import EmuError
 from emu.report.journal import entries
 from emu.report.page.header import header
 from emu.report.summary import summarize
-from emu.runtime.process import launch, leftovers, network, roots
+from emu.runtime.process import launch, leftovers, network, roots, spawning
 from emu.runtime.process.journald_lines import JournalLines
 from emu.runtime.process.launch import Bind, Start
 from emu.runtime.process.network import Network
@@ -141,12 +144,79 @@ def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
     spawner = Spawner()
     output = os.open(os.devnull, os.O_WRONLY)
     try:
+        before = _descriptors()
         with pytest.raises(EmuError) as caught:
             spawner.start(start, output)
+        _eventually(lambda: _descriptors() == before)
     finally:
         os.close(output)
         spawner.close()
     assert caught.value.why == f"{tmp_path}/net: No such file or directory"
+
+
+def test_who_starts_containers_may_be_gone(tmp_path: Path) -> None:
+    """It is an error like any other, and comes at once."""
+    spawner = Spawner()
+    spawner._process.kill()
+    spawner._thread.join()
+    with pytest.raises(EmuError) as caught:
+        spawner.start(_shell("exit"), 1)
+    spawner._connection.close()
+    assert caught.value.why == "the process that starts containers has ended"
+
+
+def test_a_copy_of_a_process_has_one_of_its_own() -> None:
+    """Nothing in it hears what the first process's says."""
+    spawner = spawning.running()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(spawning.running() is spawner)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert spawning.running() is spawner
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a namespace of pids is root's to make")
+def test_a_container_gets_nothing_of_the_shell_that_emu_was_called_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither signals that it ignores, as nohup and & have it, nor its mask of new files."""
+    monkeypatch.setattr(launch, "NOFILE", 1024)  # a machine may not let us raise it
+    umask, hangup = os.umask(0o077), signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    spawner = Spawner()
+    os.umask(umask)
+    signal.signal(signal.SIGHUP, hangup)
+    output, output_end = os.pipe()
+    try:
+        begun = spawner.start(
+            _shell("umask; grep -e SigIgn -e SigBlk -e CapBnd /proc/self/status; ls /proc/self/fd"), output_end
+        )
+        os.close(output_end)
+        with os.fdopen(output) as printed:
+            said = printed.read().split()
+        assert begun.status() == 0
+        os.close(begun.pidfd)
+    finally:
+        spawner.close()
+    zeros = "0" * 16
+    assert said[:7] == ["0022", "SigBlk:", zeros, "SigIgn:", zeros, "CapBnd:", zeros]
+    assert said[7:] == ["0", "1", "2", "3"]  # the last is of ls itself
+
+
+def _shell(line: str) -> Start:
+    """A shell of this machine's, in a view of its own of this machine's files."""
+    return Start(
+        Path(os.devnull), 5, Path("/"), Path("/proc/self/ns/net"), "pod", [], "/bin/sh", ["sh", "-c", line],
+        {"PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def _eventually(met: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not met():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_pods_have_addresses_that_are_nobody_s() -> None:

@@ -90,6 +90,7 @@ def _reap(connection: socket.socket) -> None:
 
 def _begin(connection: socket.socket, own: int, number: int, asked: int, output: int, state: int) -> None:
     """Fork the first process of a new namespace of pids; `own` is ours, for the fork after this one."""
+    pid = 0
     try:
         _check(_libc.unshare(_NEWPID), "unshare")
         try:
@@ -102,6 +103,8 @@ def _begin(connection: socket.socket, own: int, number: int, asked: int, output:
         socket.send_fds(connection, [json.dumps({"number": number, "pid": pid}).encode()], [pidfd])
         os.close(pidfd)
     except OSError as error:
+        if pid:
+            os.kill(pid, signal.SIGKILL)
         _say(state, error)
     for fd in (asked, output, state):
         os.close(fd)
@@ -127,8 +130,7 @@ def _become(file: int, output: int, state: int) -> NoReturn:
         os.chdir("/")
         os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
         _drop_rights(asked["user"])
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
+        _forget_settings()
         os.write(procs, b"0")
         _run(asked["file"], asked["argv"], asked["env"])
     except BaseException as error:
@@ -171,6 +173,16 @@ def _drop_rights(user: int) -> None:
     _check(_libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
+def _forget_settings() -> None:
+    """What a program gets from who starts it, and would not get from an engine: signals that are ignored (some by
+    Python, some by nohup or a shell's &), and a mask for new files.
+    """
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    os.umask(0o022)
+
+
 def _run(file: str, argv: list[str], env: dict[str, str]) -> NoReturn:
     """As execvp(3) would. What cannot be run at all has started and ended, with a word of its own."""
     try:
@@ -211,7 +223,8 @@ def _say(state: int, error: BaseException) -> None:
     """Why there is no process, after the number of the kernel's error."""
     number, why = (error.errno, error.strerror) if isinstance(error, OSError) else (0, repr(error))
     where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-    os.write(state, f"{number} {where}{why}".encode())
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        os.write(state, f"{number} {where}{why}".encode())
 
 
 if __name__ == "__main__":

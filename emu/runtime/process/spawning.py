@@ -37,13 +37,19 @@ class Begun:
     pid: int
     pidfd: int
     """A descriptor of it, which is the caller's to close."""
-    _end: queue.SimpleQueue[int | None]
+    end: queue.Queue[int | None]
 
     def status(self) -> int | None:
         """How it ended, as waitpid(2) has it; asked once, when it has ended. None where nobody knows."""
         with suppress(queue.Empty):
-            return self._end.get(timeout=_SAID_S)
+            return self.end.get(timeout=_SAID_S)
         return None
+
+    def discard(self) -> None:
+        """End one that nobody waits for."""
+        with suppress(ProcessLookupError):
+            pidfd_send_signal(self.pidfd, SIGKILL)
+        os.close(self.pidfd)
 
 
 class Spawner:
@@ -56,9 +62,12 @@ class Spawner:
             self._process = command.spawn(words, pass_fds=[theirs.fileno()])
         self._connection = ours
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        self._asked: dict[int, queue.SimpleQueue[Begun | None]] = {}
-        self._ends: dict[int, queue.SimpleQueue[int | None]] = {}
+        self._sending = threading.Lock()
+        self._deciding = threading.Lock()
+        """Held while it is decided who ends a process: who asked for it, or who hears of it when nobody does."""
+        self.owner = os.getpid()
+        self._asked: dict[int, queue.Queue[Begun | None]] = {}
+        self._ends: dict[int, queue.Queue[int | None]] = {}
         self.alive = True
         self._thread = threading.Thread(target=self._listen, name="spawner", daemon=True)
         self._thread.start()
@@ -66,12 +75,30 @@ class Spawner:
     def start(self, what: Start, output: int) -> Begun:
         """Start a process that prints to `output`. EmuError."""
         number = next(self._numbers)
-        answer = self._asked[number] = queue.SimpleQueue()
+        # No SimpleQueue: up to Python 3.12 its `get` waits for ever when a signal is handled as its timeout ends.
+        answer: queue.Queue[Begun | None] = queue.Queue()
+        found = None
+        self._asked[number] = answer
+        try:
+            _await(self._ask(number, what, output), what.argv[0])
+            with suppress(queue.Empty):
+                found = answer.get(timeout=_SAID_S if self.alive else 0)
+        finally:
+            with self._deciding:
+                del self._asked[number]
+            if found is None:
+                _discard(answer)
+        if found is None:
+            raise EmuError("", "the process that starts containers has ended", _FIX)
+        return found
+
+    def _ask(self, number: int, what: Start, output: int) -> int:
+        """The pipe that ends when the program runs, or could not be started."""
         state, state_end = os.pipe()
         file = os.memfd_create("start", os.MFD_CLOEXEC)
         try:
             os.write(file, what.to_json().encode())
-            with self._lock:
+            with self._sending, suppress(ConnectionError):  # it has ended, and so does the pipe
                 socket.send_fds(self._connection, [str(number).encode()], [file, output, state_end])
         except BaseException:
             os.close(state)
@@ -79,16 +106,7 @@ class Spawner:
         finally:
             os.close(file)
             os.close(state_end)
-        try:
-            _await(state, what.argv[0])
-            found = answer.get(timeout=_SAID_S)
-        except queue.Empty:
-            found = None
-        finally:
-            self._asked.pop(number, None)
-        if found is None:
-            raise EmuError("", "the process that starts containers has ended", _FIX)
-        return found
+        return state
 
     def close(self) -> None:
         """End it; what it started goes on."""
@@ -122,23 +140,31 @@ class Spawner:
         return True
 
     def _began(self, pid: int, number: int, pidfd: int) -> None:
-        asked = self._asked.get(number)
-        if asked is not None:
-            end = self._ends[pid] = queue.SimpleQueue()
-            asked.put(Begun(pid, pidfd, end))
-            return
-        with suppress(ProcessLookupError):  # it came too late
-            pidfd_send_signal(pidfd, SIGKILL)
-        os.close(pidfd)
+        begun = Begun(pid, pidfd, queue.Queue())
+        self._ends[pid] = begun.end
+        with self._deciding:
+            asked = self._asked.get(number)
+            if asked is not None:
+                asked.put(begun)
+                return
+        begun.discard()  # it came too late
 
 
 def running() -> Spawner:
-    """The one of this process, started if there is none."""
+    """The one of this process, started if there is none: a copy of a process has no thread that hears the first's."""
     global _running
     with _lock:
-        if _running is None or not _running.alive:
+        if _running is None or not _running.alive or _running.owner != os.getpid():
             _running = Spawner()
         return _running
+
+
+def _discard(answer: queue.Queue[Begun | None]) -> None:
+    """End what was started, if that was said already."""
+    with suppress(queue.Empty):
+        begun = answer.get_nowait()
+        if begun is not None:
+            begun.discard()
 
 
 def _await(state: int, name: str) -> None:
