@@ -98,12 +98,12 @@ def file_bytes(spec: ScenarioSpec) -> int:
     its image.
     """
     made = sum(file.size for pod in spec.each_pod.values() for file in pod.own_files)
-    work = [(spec.asked_pod(phase), phase.request.do) for phase in spec.load.phases]
-    written = {
-        (pod, do.write_file): do.write_bytes
-        for pod, do in work
-        if do is not None and do.write_file and not _in_memory(spec.each_pod.get(pod), do.write_file)
-    }
+    written: dict[tuple[str, str], int] = {}
+    for phase in spec.load.phases:
+        pod, do = spec.asked_pod(phase), phase.request.do
+        if do is not None and do.write_file and not _in_memory(spec.each_pod.get(pod), do.write_file):
+            file = (pod, do.write_file)
+            written[file] = max(written.get(file, 0), do.write_bytes)
     filler = 0 if spec.starts is None else spec.starts.image.filler
     return made + sum(written.values()) + filler
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import ceil
 
 from emu.messages import APP
 from emu.scenario.capacity import OWN_BYTES, SIZED, file_bytes
 from emu.spec import NamedPodSpec, PhaseModel, PodSpec, ScenarioSpec
+from emu.spec.request import WorkSpec
 from emu.spec.values import LARGEST_BYTES
 from emu.units import format_bytes
 
 WORTH_A_WORD_BYTES = 24 * 2**20
 _PIPE_BYTES, _STACK_BYTES, _DENTRY_BYTES = 64 * 1024, 16 * 1024, 500
+_NO_END = LARGEST_BYTES
+"""Requests of a closed loop, and what they have an app keep: as many as there is room for."""
 
 
 def needs(
@@ -32,6 +36,7 @@ def needs(
     if max(min(filled, wanted["memory"]), wanted["disk"], wanted["swap"]) < WORTH_A_WORD_BYTES:
         return None
     there = {"disk": disk_bytes, "memory": memory_bytes, "swap": swap_bytes}
+    wanted = {what: (there[what] or 0) if size > _NO_END // 2 else size for what, size in wanted.items()}
     parts = [f"{format_bytes(size)} of {what}" for what, size in wanted.items() if size]
     has = [f"{format_bytes(size)} of {what}" for what in wanted if wanted[what] and (size := there[what]) is not None]
     who = f"the {SIZED[place]}" if place in SIZED else "this machine"
@@ -91,17 +96,39 @@ def _asked(spec: ScenarioSpec, name: str, pod: PodSpec, *, cache: bool = True) -
         if do is None or spec.asked_pod(phase) != name:
             continue
         if do.read_file:
-            files[do.read_file] = sizes.get(do.read_file, 0)
+            files[do.read_file] = max(files.get(do.read_file, 0), sizes.get(do.read_file, 0))
         if do.write_file:
             files[do.write_file] = max(files.get(do.write_file, 0), do.write_bytes)
         kernel = do.page_tables + do.pipes * _PIPE_BYTES + do.threads * _STACK_BYTES + do.dentries * _DENTRY_BYTES
-        held = (do.hold + kernel) * _requests(phase)
         if do.hold_for is None:
-            kept += held
+            kept += (do.hold + kernel) * _requests(phase)
         else:
-            most = max(most, held)
+            most = max(most, (do.hold + kernel) * _at_a_time(phase, do))
     return (sum(files.values()) if cache else 0) + kept + most
 
 
 def _requests(phase: PhaseModel) -> int:
-    return phase.size or phase.count or 1
+    """How many a phase sends by its plan."""
+    if phase.type == "closed":
+        planned = _NO_END
+    elif phase.type == "burst":
+        planned = phase.size * max(1, ceil(phase.rate * phase.duration))
+    else:
+        planned = ceil(_rate(phase) * phase.duration)
+    return planned if phase.count is None else min(phase.count, planned)
+
+
+def _at_a_time(phase: PhaseModel, do: WorkSpec) -> int:
+    """For how many of them memory is held at once, where none waits for another."""
+    lasts = do.cpu + do.sleep + (do.hold_for or 0.0)
+    if phase.type == "closed":
+        held = phase.clients
+    elif phase.type == "burst":
+        held = phase.size * (1 + int(phase.rate * lasts))
+    else:
+        held = phase.count or 1 + ceil(_rate(phase) * lasts)
+    return min(held, _requests(phase))
+
+
+def _rate(phase: PhaseModel) -> float:
+    return max(phase.rate, phase.rate_to, *phase.rates, 0.0)

@@ -133,12 +133,39 @@ def test_a_file_in_a_memory_volume_needs_no_disk() -> None:
         ("128Mi", "hold: 64Mi, holdFor: forever", "count: 3", "128 MiB"),
         ("max", "writeFile: log, writeBytes: 64Mi", "count: 9", "96 MiB"),
         ("max", "pipes: 1024", "count: 1", "96 MiB"),
+        ("max", "hold: 64Mi, holdFor: forever", "keepAlive: true", "608 MiB"),  # one a second, for 9 s
+        ("max", "hold: 64Mi, holdFor: 1s", "keepAlive: true", "160 MiB"),  # the next one comes as it goes
     ],
 )
 def test_the_memory_that_a_scenario_needs(node: str, do: str, phase: str, memory: str) -> None:
     """What requests have the app keep, up to the limits of containers and node."""
     said = needed(f"node: {{memory: {node}}}\npod: {{runtime: process}}\n" + holding(do, phase))
     assert said is not None and f"{memory} of memory" in said.partition(";")[0]
+
+
+def test_a_leak_without_an_end_needs_all_that_there_is() -> None:
+    """A closed loop that keeps memory takes as much as the limit leaves it, and the whole machine where none does."""
+    phase = "{name: p, type: closed, clients: 1, duration: 9s, request: {do: {hold: 4Mi, holdFor: forever}}}"
+    load = f"load: {{phases: [{phase}]}}"
+    all_of_it = "needs up to 3 GiB of memory; the sandbox has 3 GiB of memory"
+    assert needed(f"pod: {{runtime: process}}\n{load}") == all_of_it
+    limit = "app: {resources: {limits: {memory: 256Mi}}}"
+    said = needed(f"pod: {{runtime: process, {limit}}}\n{load}")
+    assert said is not None and said.startswith("needs up to 272 MiB of memory;")
+
+
+def test_a_file_that_is_written_twice_or_read_back_is_as_large_as_it_was() -> None:
+    """Neither a smaller write later nor a read makes it smaller."""
+    plan = "type: burst, size: 1, duration: 1s, request: {do: {"
+    phases = [f"{{name: p{at}, {plan}{do}}}}}}}" for at, do in enumerate(
+        ("writeFile: log, writeBytes: 64Mi", "writeFile: log, writeBytes: 1Mi", "readFile: log")
+    )]  # fmt: skip
+    app = "app: {files: [{name: log, size: 1Mi}]}"
+    body = f"pod: {{runtime: process, {app}}}\nload: {{phases: [{', '.join(phases)}]}}"
+    assert (
+        needed(body)
+        == "needs up to 65 MiB of disk, 96 MiB of memory; the sandbox has 10 GiB of disk, 3 GiB of memory"
+    )
 
 
 @pytest.mark.parametrize(
