@@ -44,7 +44,7 @@ class RunBegan(Event):
     pod_cgroup: str | None = None
     """Of the one pod of a run from before its pods had cgroups in the run's."""
     cgroup: str | None = None
-    """The run's cgroup, in which its pods are."""
+    """The cgroup that all its pods are in, `kubepods`; in older runs the run's own."""
     clock_ticks: int = 100
     emu: str | None = None
     """The version of emu that recorded it; None in runs from before that was noted."""

@@ -69,7 +69,7 @@ class Study:
     wall_time: str | None = None
     machine: Machine = field(default_factory=Machine)
     pod_cgroup: str | None = None
-    """The run's own cgroup; where the run says nothing of its pods' this is the pod's."""
+    """The cgroup that all pods are in; where the run says nothing of its pods' this is the pod's."""
     cgroups: dict[str, str] = field(default_factory=dict)
     """Each pod's cgroup, by the pod's name."""
     emu: str | None = None
