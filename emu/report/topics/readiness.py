@@ -33,6 +33,8 @@ class _Unready:
     seconds: float
     never: bool
     """It was not READY before the last request had ended."""
+    ready_s: float | None = None
+    """When it first was."""
 
 
 def headline(study: Study, summary: Figures) -> list[str]:
@@ -75,16 +77,21 @@ def _down(study: Study) -> list[str]:
 def _never(study: Study, one: _Unready) -> str:
     because = f" because {_probes(one)} failed {often(one.failures)}"
     why = because if one.failures else _though(study, one.pod)
-    return f"{_called(study, one.pod)} was never ready{why}, and a cluster would have sent it no request"
+    name = _called(study, one.pod)
+    if one.ready_s is not None:
+        return f"{name} was not ready until the load was over{why}, and a cluster would have sent it no request"
+    return f"{name} was never ready{why}, and a cluster would have sent it no request"
 
 
 def _though(study: Study, pod: str) -> str:
     """How long its containers ran, and whether queue-proxy ever got a connection to the app."""
     mine = [one for one in study.instances if one.pod == pod and container_of(one.container) != SANDBOX]
+    mine = [one for one in mine if one.attempt == 0 and one.role != "init"]
     begun = [one.started_s for one in mine if one.started_s is not None]
     if len(begun) < len(mine) or not begun:
         return ""
-    ran = f" in the {format_seconds(study.duration_s - max(begun))} that its containers ran"
+    until = min([study.duration_s, *_ends(study, pod)])
+    ran = f" in the {format_seconds(until - max(begun))} that its containers ran"
     asked = [one.reason for one in study.requests or () if one.pod in ("", pod)]
     refused = bool(asked) and all(reason == "app-refused" for reason in asked)
     return f"{ran}, as nothing listened on the app's port that queue-proxy asks" if refused else ran
@@ -135,10 +142,15 @@ def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None
         if not any(a - _LATE_S <= t <= b for t in exits) and any(a - _LATE_S <= one.t <= b for one in failed)
     )
     names = tuple(dict.fromkeys(one.subject for one in failed))
-    never = not any(t <= end for t in ready_at) and not any(t < end for t in exits)
+    never = not any(t <= end for t in ready_at) and not any(t < end for t in _ends(study, pod))
     if not failed and not (never and _unready_proxy(study, pod)):
         return None
-    return _Unready(pod, names, len(failed), seconds, never)
+    return _Unready(pod, names, len(failed), seconds, never, ready_at[0] if ready_at else None)
+
+
+def _ends(study: Study, pod: str) -> list[float]:
+    """When containers of a pod ended, but for those that are to end before the others start."""
+    return [one.exited_s for one in study.instances if one.pod == pod and one.role != "init" and one.exited_s]
 
 
 def _unready_proxy(study: Study, pod: str) -> bool:

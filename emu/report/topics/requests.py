@@ -218,14 +218,16 @@ def bound_headline(study: Study) -> str:
 
 
 def _busy(study: Study) -> str:
-    """That this machine had other things to do, where its recorder came to its samples late or seldom."""
+    """That this machine had other things to do, where its recorder came to its samples late or seldom. Of several
+    pods the recorder takes fewer on an idle machine too.
+    """
     cost = study.recorder
     if cost is None or not cost.samples:
         return ""
     if cost.late > BUSY_SHARE * cost.samples:
         return f"; this machine was busy: {share(cost.late, cost.samples)} of the samples were late"
-    wanted = int(study.duration_s / cost.interval_s)
-    if cost.samples >= SELDOM_SHARE * wanted:
+    wanted = int(study.duration_s / cost.interval_s) if cost.interval_s > 0 else 0  # 0: the record is damaged
+    if len(study.pods) > 1 or cost.samples >= SELDOM_SHARE * wanted:
         return ""
     return f"; this machine was busy: it took {cost.samples:,} samples of each cgroup, and {wanted:,} were wanted"
 

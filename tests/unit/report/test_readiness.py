@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,44 @@ def test_a_pod_that_was_never_ready_without_a_failed_probe_is_too(tmp_path: Path
         "the pod was never ready in the 8.0 s that its containers ran, as nothing listened on the app's port that "
         "queue-proxy asks, and a cluster would have sent it no request" in _verdict(run)["headline"]
     )
+
+
+def test_a_pod_that_was_ready_after_the_load_is_not_said_never_to_have_been(tmp_path: Path) -> None:
+    """Requests would have waited for it, or gone elsewhere."""
+    run = _begun(tmp_path / "run")
+    run.requests(20, 2.0, 6.0)
+    run.advance(5.0)
+    run.pod_event("queue-proxy", "Unhealthy", FAILED)
+    run.advance(8.0)
+    run.status("2/2", "Running")
+    run.advance(9.0)
+    headline = _verdict(run)["headline"]
+    assert "never" not in headline
+    assert (
+        "the pod was not ready until the load was over because the readiness probe of queue-proxy failed" in headline
+    )
+
+
+def test_the_time_that_containers_ran_ends_with_them(tmp_path: Path) -> None:
+    """Not with the run, where they ended by themselves after the last request."""
+    run = _begun(tmp_path / "run")
+    run.requests(3, 2.0, 6.0, takes_s=0.01, status=502)
+    run.advance(8.0)
+    for name in ("app", "queue-proxy"):
+        run.exit(name, 1)
+    run.advance(20.0)
+    assert "was never ready in the 8.0 s that its containers ran" in " ".join(_verdict(run)["sentences"])
+
+
+def test_an_init_container_that_ended_is_no_reason_to_pass_over_a_pod(tmp_path: Path) -> None:
+    """It ends before the others start, as it should."""
+    run = _begun(tmp_path / "run")
+    run.requests(3, 2.0, 6.0, takes_s=0.01, status=502)
+    run.advance(8.0)
+    study = read_study(run.finish())
+    init = replace(study.instances[0], container="setup", role="init", started_s=0.0, exited_s=0.5, exit_code=0)
+    headline = summarize(replace(study, instances=[init, *study.instances]))["verdict"]["headline"]
+    assert "the pod was never ready in the 8.0 s that its containers ran" in headline
 
 
 def test_a_container_without_a_probe_is_ready_at_once_on_a_cluster(tmp_path: Path) -> None:

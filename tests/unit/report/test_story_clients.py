@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,18 @@ def test_a_machine_that_took_few_samples_was_busy(tmp_path: Path) -> None:
     assert bound_headline(study).endswith(said)
     study.recorder = RecorderCost(0.01, wanted // 2, 0, 5.0, 1)
     assert "busy" not in bound_headline(study)
+    study.recorder = RecorderCost(0.0, wanted // 5, 0, 5.0, 1)  # of a damaged record
+    assert "busy" not in bound_headline(study)
+
+
+def test_few_samples_of_several_pods_say_nothing_of_the_machine(tmp_path: Path) -> None:
+    """The recorder takes no more of the processor for them: its samples are further apart."""
+    run = run_of(tmp_path / "run")
+    run.phase("steady", 1.0, 11.0, until=WAITED, met=False)
+    run.requests(100, 1.0, 11.0, phase="steady")
+    run.advance(12.0)
+    study = read_study(run.finish())
+    study.recorder = RecorderCost(0.01, int(study.duration_s * 20), 0, 5.0, 1)
+    assert "busy" in bound_headline(study)
+    other = [replace(one, pod="other") for one in study.instances]
+    assert "busy" not in bound_headline(replace(study, instances=[*study.instances, *other]))
