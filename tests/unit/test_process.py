@@ -1,4 +1,4 @@
-"""Pods without Docker, as far as no kernel is needed: what a scenario may say, the chain of programs, addresses,
+"""Pods without Docker, as far as no kernel is needed: what a scenario may say, how a process is started, addresses,
 leftovers, and how a run describes itself.
 """
 
