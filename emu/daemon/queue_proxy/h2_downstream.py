@@ -90,7 +90,8 @@ class DownstreamConnection2(PeerConnection):
         return buffer if self.body_left else buffer[:HEAD_READ_BYTES]
 
     def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
-        known: KnownStream | None = self.known((block, end))
+        begins = stream_id > self.newest and stream_id & 1
+        known: KnownStream | None = self.known((block, end)) if begins else None
         pairs: http1.Headers = []
         pseudo: dict[bytes, bytes] = {}
         if known is None:
@@ -103,8 +104,8 @@ class DownstreamConnection2(PeerConnection):
         self.expect_settled()
         if self.ending and stream_id > self.newest:
             return
-        if stream_id <= self.newest or not stream_id & 1:
-            self._second_head(stream_id, pairs if known is None else self.decode(block), end)
+        if not begins:
+            self._second_head(stream_id, pairs, end)
             return
         self.newest = stream_id
         if self.being_reset(stream_id):

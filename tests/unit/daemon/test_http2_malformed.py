@@ -428,3 +428,18 @@ def test_resets_that_the_client_brings_about_count_too(queue_proxy: StartProxy) 
 
     threading.Thread(target=pour, daemon=True).start()
     assert struct.unpack_from(">I", peer.until(frames.GOAWAY)[3], 4)[0] == ErrorCodes.ENHANCE_YOUR_CALM
+
+
+def test_a_known_head_in_place_of_trailers_enters_its_fields_once(shared: tuple[Daemon, FakeApp]) -> None:
+    """Only its stream ends, and the dynamic table is as the client has it: its seventh field is there, no eighth."""
+    peer = Peer(shared[0].port)
+    block = get_of(b"entered") + b"\x40\x01a\x01b"
+    for stream in range(1, 13, 2):
+        peer.wire.send(head(stream, block))
+    peer.wire.send(head(13, POST, frames.END_HEADERS) + head(13, block))
+    assert peer.fate() == ("stream", P)
+    peer.until(frames.PING)
+    peer.wire.send(head(15, GET + bytes([0x80 | 61 + 7])))
+    assert peer.fate() == ("fine", 0)
+    peer.wire.send(head(17, GET + bytes([0x80 | 61 + 8])))
+    assert peer.fate() == ("connection", C)
