@@ -94,7 +94,10 @@ def _target(made: Explanation, spec: Spec, scaled: Document) -> None:
             place(root, "spec.scaleTargetRef"),
         )
         return
-    workload: Spec = decode(scaled.node, scaled.kind).value.get("spec") or {}
+    read = decode(scaled.node, scaled.kind)
+    if read.misfits:  # it is refused, and says so itself
+        return
+    workload: Spec = read.value.get("spec") or {}
     containers: list[Spec] = ((workload.get("template") or {}).get("spec") or {}).get("containers") or []
     for resource, container in _without_request(spec, containers):
         made.note(

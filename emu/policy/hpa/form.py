@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingPolicy, ScalingRules
-from emu.policy.quantity import Quantity
+from emu.policy.quantity import NANO, Quantity, json_quantity
 
 
 def written(spec: HpaSpec) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _rules_of(value: Mapping[str, Any] | None) -> ScalingRules | None:
         policies,
         value.get("selectPolicy") or "Max",
         None if window is None else float(window),
-        None if tolerance is None else float(tolerance),
+        None if tolerance is None else json_quantity(tolerance).nano / NANO,
     )
 
 

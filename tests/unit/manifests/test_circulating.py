@@ -255,9 +255,14 @@ def test_a_volume_without_a_kind_is_an_empty_one(tmp_path: Path) -> None:
     assert made.count("emptyDir: {}") == 2 and "leftOut" not in made
 
 
-def test_a_tolerance_of_a_behavior_is_left_out(tmp_path: Path) -> None:
-    """Kubernetes has it since 1.35; the rest of the autoscaler runs."""
-    hpa = HPA % ("v2", "Deployment", "behavior: {scaleUp: {tolerance: 0.05, stabilizationWindowSeconds: 7}}")
+@pytest.mark.parametrize("tolerance", ["0.05", "50m"])
+def test_a_tolerance_of_a_behavior_is_left_out(tmp_path: Path, tolerance: str) -> None:
+    """Kubernetes has it since 1.35, as an amount; the rest of the autoscaler runs."""
+    hpa = HPA % (
+        "v2",
+        "Deployment",
+        f"behavior: {{scaleUp: {{tolerance: {tolerance}, stabilizationWindowSeconds: 7}}}}",
+    )
     path = tmp_path / "web.yaml"
     path.write_text(f"{DEPLOYMENT % ('minReadySeconds: 0', '{}')}---\n{hpa}", encoding="utf-8")
     made = scenario_of(read_manifests([path]))
@@ -269,7 +274,7 @@ def test_a_tolerance_of_a_behavior_is_left_out(tmp_path: Path) -> None:
 def test_a_tolerance_of_a_scaled_objects_behavior_is_left_out(tmp_path: Path, trigger: str) -> None:
     """Whether KEDA's autoscaler alone scales the Deployment, or KEDA with a query too."""
     query = "{serverAddress: http://p, query: 'sum(rate(http_requests_total[2m]))', threshold: '2'}"
-    behavior = "{scaleDown: {tolerance: 0.05, stabilizationWindowSeconds: 7}}"
+    behavior = "{scaleDown: {tolerance: 50m, stabilizationWindowSeconds: 7}}"
     keda = (
         "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: web}\nspec: {"
         f"scaleTargetRef: {{name: web}}, triggers: [{trigger.replace('%s', query)}], "
@@ -281,6 +286,13 @@ def test_a_tolerance_of_a_scaled_objects_behavior_is_left_out(tmp_path: Path, tr
     assert read_scenario(made, "made").pod.autoscaling is not None
     assert "stabilizationWindowSeconds: 7" in made and "tolerance:" not in made
     assert "the tolerance of its behavior: the controller's own counts" in made
+
+
+def test_an_autoscaler_is_explained_beside_a_workload_that_is_refused(tmp_path: Path) -> None:
+    """Without a word on containers that are none."""
+    text = (DEPLOYMENT % ("minReadySeconds: 0", "{}")).replace("[{name: web, image: nginx, resources: {}}]", "[web]")
+    found, hpa = explained(tmp_path, f"{text}---\n{HPA % ('v2', 'Deployment', 'minReplicas: 1')}")
+    assert (found.accepted, hpa.accepted, hpa.notes) == (False, True, [])
 
 
 def test_a_pod_by_itself_is_one_that_nothing_scales(tmp_path: Path) -> None:
