@@ -125,7 +125,7 @@ def init(files: tuple[Path, ...]) -> None:
 
 
 def _is_scenario(path: Path) -> bool:
-    from emu.files.yamlfile import read_text
+    from emu.files.named import read_text
     from emu.scenario.manifests import kind_of
     from emu.scenario.reading import find_scenario
 

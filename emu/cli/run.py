@@ -17,8 +17,8 @@ import click
 
 from emu.cli.scenarios import complete_scenario, complete_set, complete_variant
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
+from emu.files.named import STDIN, read_once, read_text, source_name
 from emu.files.nearest import nearest
-from emu.files.yamlfile import read_text
 from emu.machine import output
 from emu.machine.paths import TRACEBACKS, own_cache_dir, runs_dir
 from emu.record.rundir import AlreadyRecorded, RunDir
@@ -39,7 +39,6 @@ _ENDED_EARLY = ("the run ended early", "its process in the guest was killed")
 _BY_SIGNAL = 128
 """The exit status of a process that a signal ended is above this by the signal's number."""
 DEFAULT_SCENARIO = "queue-proxy-oom"
-_STDIN = "-"
 
 
 @click.command()
@@ -144,20 +143,22 @@ def record(out: Path, to_stderr: bool) -> None:
 
 
 def _load(names: Sequence[str], settings: Sequence[str]) -> ScenarioSpec:
-    """The scenario; of manifests, the one that `emu init` prints."""
-    paths = [Path(name) if name == _STDIN else find_scenario(name) for name in names]
-    for path in paths:
-        if str(path) == _STDIN or kind_of(text := read_text(path)) == "manifest":
+    """The scenario; of manifests, the one that `emu init` prints. Each is read once: it may be a pipe."""
+    paths = [Path(name) if name == STDIN else find_scenario(name) for name in names]
+    read_once(paths)
+    texts = [(path, read_text(path)) for path in paths]
+    for path, text in texts:
+        if kind_of(text) == "manifest":
             continue
         if len(paths) == 1:
-            return read_scenario(text, str(path), settings)
-        why = f"{len(paths)} files were given, and {path} is no manifest"
+            return read_scenario(text, source_name(path), settings)
+        why = f"{len(paths)} files were given, and {source_name(path)} is no manifest"
         raise EmuError("emu run takes one scenario, or manifests", why, "run one after the other")
-    from emu.manifests.documents import read_manifests
+    from emu.manifests.documents import manifests_in
     from emu.manifests.starting import scenario_of
 
-    source = ", ".join("standard input" if str(path) == _STDIN else str(path) for path in paths)
-    spec = read_scenario(scenario_of(read_manifests(paths)), f"the scenario of {source}", settings)
+    source = ", ".join(map(source_name, paths))
+    spec = read_scenario(scenario_of(manifests_in(texts)), f"the scenario of {source}", settings)
     is_one = f"{source} is a manifest" if len(paths) == 1 else f"{source} are manifests"
     output.echo(f"emu: {is_one}; `emu init` prints the scenario that is made of it", err=True)
     return spec

@@ -7,7 +7,8 @@ from click.shell_completion import CompletionItem
 from rich.table import Table
 
 from emu.errors import EmuError
-from emu.files.yamlfile import Node, parse, read_text
+from emu.files.named import read_text
+from emu.files.yamlfile import Node, parse
 from emu.machine import output
 from emu.machine.paths import SCHEMA, schema_file
 from emu.scenario import keys
@@ -54,7 +55,7 @@ def complete_variant(ctx: click.Context, param: click.Parameter, incomplete: str
 
 def _scenario_of(ctx: click.Context) -> Node | None:
     # An option that still lacks its value ends the parsing; what was given before it is left in `args` then.
-    name = ctx.args[0] if ctx.args else ctx.params.get("scenario")
+    name = ctx.args[0] if ctx.args else next(iter(ctx.params.get("scenarios") or ()), None)
     try:
         return parse(read_text(path), str(path)) if name and (path := find_scenario(str(name))) else None
     except EmuError:

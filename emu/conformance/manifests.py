@@ -9,7 +9,8 @@ import click
 
 from emu.conformance.expected import Row, faults, rows
 from emu.errors import EXIT_OK, EXIT_UNMET, EmuError
-from emu.files.yamlfile import parse_documents, read_text
+from emu.files.named import read_text
+from emu.files.yamlfile import parse_documents
 from emu.machine import output, toplevel
 from emu.manifests.documents import Manifests, read_manifests
 from emu.manifests.explaining import explain

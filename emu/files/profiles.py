@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from emu.errors import EmuError
+from emu.files.named import read_text
 from emu.files.nearest import nearest
-from emu.files.yamlfile import parse, read_text
+from emu.files.yamlfile import parse
 from emu.machine.paths import profiles_dir
 from emu.policy.footprint import Profile, ProfileError
 

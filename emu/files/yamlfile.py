@@ -7,12 +7,9 @@ text; in a manifest they are 8, true and 1000, as Kubernetes reads them.
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
@@ -31,14 +28,11 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from emu.errors import EmuError
-from emu.files.regular import read_regular
 from emu.policy.secrets import MASK
 
-MOST_BYTES = 256 * 1024
 MOST_VALUES = 20_000
 DEEPEST = 32
 MOST_SHOWN = 500
-_PIPES = ("/dev/fd/", "/dev/stdin")
 _SEE_FORM = "`emu scenarios queue-proxy-oom` shows a valid file; docs/scenario-file.md documents every key"
 
 _UNSAID = re.compile(r"\('(<.*?>)',\)")
@@ -127,46 +121,6 @@ class Node:
             below = self.value[step]
             return below if isinstance(below, Node) else None
         return None
-
-
-def read_text(path: Path, what: str = "scenario") -> str:
-    """The text of a file that a user names; `what` it should hold, for errors. EmuError when it cannot be read, is no
-    regular file, is too large, or is not UTF-8.
-    """
-    try:
-        raw = read_regular(path, MOST_BYTES, pipes=str(path).startswith(_PIPES))
-    except OSError as error:
-        raise _unread(path, what, error) from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-        raise EmuError(
-            f"{Mark(str(path), line, column)}: not UTF-8 text",
-            f"byte 0x{raw[error.start]:02x} is invalid; it has another encoding, or is not text",
-            "save it as UTF-8, or name another file",
-        ) from None
-
-
-def _unread(path: Path, what: str, error: OSError) -> EmuError:
-    name = str(path) if len(str(path)) < 300 else f"{str(path)[:300]}…"
-    listed = "`emu scenarios` lists the built-in ones"
-    if error.errno == errno.EFBIG:
-        why = f"it has more than {MOST_BYTES // 1024} KiB; a long {what} has a few"
-        return EmuError(f"{name}: too large for a {what}", why, "is it the right file?")
-    why, fix = error.strerror or str(error), f"name a file with a {what} in it"
-    if isinstance(error, FileNotFoundError):
-        why, fix = "there is no such file", f"{listed}; a file is named by its path" if what == "scenario" else fix
-    elif isinstance(error, IsADirectoryError):
-        why, fix = "it is a directory", "name a file in it"
-        if what == "scenario":
-            fix = f"{fix}, or a built-in scenario ({listed})"
-            if (path / "scenario.yaml").is_file():
-                fix = f"to run a recorded scenario again: emu run {path}/scenario.yaml"
-    elif isinstance(error, PermissionError):
-        fix = f"make it readable to user {os.geteuid()}"
-    return EmuError(f"cannot read the {what} {name!r}", why, fix)
 
 
 def parse(text: str, source: str, *, lines: bool = True) -> Node:

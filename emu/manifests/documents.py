@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from emu.errors import EmuError, raise_all
+from emu.files.named import read_once, read_text, source_name
 from emu.files.nearest import nearest
-from emu.files.yamlfile import Mark, Node, bad, parse_documents, read_text
+from emu.files.yamlfile import Mark, Node, bad, parse_documents
 from emu.manifests.clusterconfig import CONFIG_MAPS
 
 SERVING, KSERVE, KEDA = "serving.knative.dev", "serving.kserve.io", "keda.sh"
@@ -86,13 +88,21 @@ class Manifests:
 
 def read_manifests(paths: Sequence[Path]) -> Manifests:
     """The files' documents. EmuError or SeveralErrors for what is none."""
+    read_once(paths)
+    return _manifests((path, partial(read_text, path, "manifest")) for path in paths)
+
+
+def manifests_in(texts: Iterable[tuple[Path, str]]) -> Manifests:
+    """The documents of texts, each with the file that it was read from."""
+    return _manifests((path, partial(str, text)) for path, text in texts)
+
+
+def _manifests(files: Iterable[tuple[Path, Callable[[], str]]]) -> Manifests:
     nodes: list[Node] = []
     errors: list[EmuError] = []
-    for path in paths:
+    for path, text in files:
         try:
-            source = "standard input" if str(path) == "-" else str(path)
-            text = read_text(Path("/dev/stdin") if str(path) == "-" else path, "manifest")
-            nodes += parse_documents(text, source)
+            nodes += parse_documents(text(), source_name(path))
         except EmuError as error:
             errors.append(error)
     return manifests_of(nodes, errors)

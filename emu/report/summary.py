@@ -14,7 +14,8 @@ from typing import Any
 
 from emu import __version__
 from emu.errors import EmuError
-from emu.files.yamlfile import parse, read_text
+from emu.files.named import read_text
+from emu.files.yamlfile import parse
 from emu.policy.expectations import Expectation, parse_expectation
 from emu.record.rundir import FORMAT, RunDir
 from emu.report.story import compose

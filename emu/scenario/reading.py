@@ -16,9 +16,10 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from emu import __version__
 from emu.errors import EmuError, SeveralErrors, raise_all
+from emu.files.named import read_text
 from emu.files.nearest import nearest
 from emu.files.profiles import is_path, load_profile
-from emu.files.yamlfile import Mark, Node, first_value, parse, read_text
+from emu.files.yamlfile import Mark, Node, first_value, parse
 from emu.machine.paths import scenarios_dir
 from emu.policy.expectations import COUNT, VARIANTS, parse_expectation
 from emu.policy.secrets import masked_tree

@@ -22,7 +22,7 @@ all_commands()  # as `emu` does: a command that is called alone has its help opt
 def completed(incomplete: str, scenario: str | None = None) -> list[str]:
     """What `--set` completes to."""
     context = click.Context(click.Command("run"))
-    context.params["scenario"] = scenario
+    context.params["scenarios"] = () if scenario is None else (scenario,)
     return [item.value for item in complete_set(context, PARAM, incomplete)]
 
 
@@ -113,7 +113,7 @@ def test_set_paths_complete(incomplete: str, scenario: str | None, wanted: list[
 def test_variants_complete(incomplete: str, scenario: str | None, wanted: list[str]) -> None:
     """Those of the scenario typed before."""
     context = click.Context(click.Command("run"))
-    context.params["scenario"] = scenario
+    context.params["scenarios"] = () if scenario is None else (scenario,)
     assert [item.value for item in complete_variant(context, PARAM, incomplete)] == wanted
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -352,6 +355,69 @@ def test_run_takes_several_manifests_or_one_scenario(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["run", str(config), "app-oom", "--out", str(tmp_path / "run")])
     assert result.exit_code == 2
     assert "emu run takes one scenario, or manifests" in result.stderr
+
+
+@contextmanager
+def _standard_input(text: str) -> Iterator[None]:
+    """A pipe with that text as the process's own."""
+    end, begin = os.pipe()
+    os.write(begin, text.encode())
+    os.close(begin)
+    try:
+        with _from(end):
+            yield
+    finally:
+        os.close(end)
+
+
+@contextmanager
+def _from(fd: int) -> Iterator[None]:
+    kept = os.dup(0)
+    os.dup2(fd, 0)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+
+
+def _run_variant(*files: str) -> str:
+    """What `emu run` says of them before it refuses a variant that they do not have."""
+    result = CliRunner().invoke(main, ["run", *files, "--variant", "none"])
+    assert result.exit_code == 2
+    return result.stderr
+
+
+def test_run_reads_standard_input_and_pipes_once() -> None:
+    """A manifest or a scenario; what is left of a pipe the second time is nothing."""
+    manifest, scenario = KSVC % ("", 0), "name: mine\nquestion: Why?\n"
+    with _standard_input(manifest):
+        said = _run_variant("-")
+    assert "standard input is a manifest" in said
+    assert "--variant none: shop has no such variant" in said
+    with _standard_input(manifest):
+        assert "--variant none: shop has no such variant" in _run_variant("/dev/fd/0")
+    with _standard_input(scenario):
+        assert "--variant none: mine has no such variant" in _run_variant("-")
+
+
+@pytest.mark.parametrize("command", ["run", "init", "explain"])
+def test_errors_call_standard_input_by_its_name(command: str) -> None:
+    """And not /dev/stdin: empty, no text, named twice, or closed."""
+
+    def said(*files: str) -> str:
+        result = CliRunner().invoke(main, [command, *files])
+        assert result.exit_code == 2
+        return result.stderr
+
+    with _standard_input(""):
+        assert "standard input: empty" in said("-")
+    with _standard_input("kind: \0"):
+        assert "standard input:1:7: " in said("-")
+    with _standard_input(KSVC % ("", 0)):
+        assert "standard input: named twice" in said("-", "-")
+    with Path(os.devnull).open() as nothing, _from(nothing.fileno()):
+        assert "on standard input\n  why: it is neither a pipe nor a file" in said("-")
 
 
 def test_variables_come_from_config_maps_among_the_files(tmp_path: Path) -> None:
