@@ -104,8 +104,12 @@ _BRIEF_FATES = {reason: words for reason, words in _PROXY.items() if reason.ends
 
 
 def brief(study: Study, alike: Sequence[Request]) -> str:
-    """Why most of these, which ended alike, did; empty where that is not known, or says nothing more."""
+    """Why most of these, which ended alike, did; empty where that is not known, says nothing more, or is true of no
+    more than half of them.
+    """
     ((reason, number),) = Counter(one.reason for one in alike).most_common(1) or [(None, 0)]
+    if number * 2 <= len(alike):
+        return ""
     mine = (reason or "").startswith(f"{ACTIVATOR}-")
     proxied = any(container_of(one.container) == QUEUE_PROXY for one in study.instances)
     known = None if reason == CLIENT_LEFT else _IN_BRIEF.get((reason or "").removeprefix(f"{ACTIVATOR}-"))

@@ -201,6 +201,17 @@ def test_a_headline_says_in_brief_why_requests_failed(tmp_path: Path) -> None:
     )
 
 
+def test_half_of_them_are_not_most(tmp_path: Path) -> None:
+    """Two reasons of as many requests each are left to the sentences."""
+    run = started(tmp_path / "run")
+    run.requests(4, 1.0, 1.001, takes_s=0.5, status=502)
+    run.ended(502, "app-broke", *[(1.499, 0.2, 0.0, 0.299)] * 2, why="EOF")
+    run.ended(502, "dial-failed", *[(1.4995, 0.2, 0.0, 0.2995)] * 2, why="connect: connection refused")
+    run.advance(3.0)
+    headline = summary_of(run.finish())["verdict"]["headline"]
+    assert "all 4 requests were answered 502; " in headline
+
+
 def test_a_websocket_that_breaks_off_has_what_became_of_the_app(tmp_path: Path) -> None:
     """queue-proxy passes on what was switched to another protocol, and records no end of it."""
     run = started(tmp_path / "run")
