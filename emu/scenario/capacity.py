@@ -47,12 +47,11 @@ def lacking(
                 )
         node = memory if spec.node.memory is None else spec.node.memory
         if spec.node.evicts and (why := spec.node.refused(node)) is not None:
-            fix = (
-                "lower node.evictionHard, by default 100Mi,"
-                if not spec.node.eviction_hard
-                else "lower node.evictionHard"
-            )
-            fix += ", or raise sandbox.memory" if place in SIZED else ""
+            fix = "lower node.evictionHard" + ("" if spec.node.eviction_hard else ", by default 100Mi,")
+            fix += " or what is reserved" if spec.node.reserved_bytes else ""
+            larger = "sandbox.memory" if place in SIZED else ""
+            larger = larger if spec.node.memory is None else "node.memory"
+            fix += f", or raise {larger}" if larger else ""
             yield EmuError(f"{name}: a kubelet would not start on a node of {format_bytes(node)}", why, fix)
         if spec.node.memory is not None and spec.node.memory > memory:
             yield EmuError(

@@ -71,9 +71,19 @@ def test_what_is_reserved_is_not_for_pods_and_what_eviction_keeps_stays_in_kubep
     template = pod_template(spec.each_pod["pod-0"])
     found = levels([template.stored(node.version)], None, node.version)
     (most,) = node_values(found, node)
-    assert most.value == str(250 * MIB) and "kubeReserved" in most.how
+    assert most.value == str(250 * MIB) and most.how.endswith("systemReserved; the eviction threshold stays in it")
+    (most,) = node_values(found, read(f"{{{RESERVED}}}", "{}").node.rules(GIB, 0))
+    assert most.how == "node.memory - kubeReserved - systemReserved"
     assert as_files(template.container_values("web", node))["oom_score_adj"] == "500"
     assert "a node with 250 MiB for pods" in refused(f"{{{RESERVED}}}", "{requests: {memory: 251Mi}}").what
+
+
+def test_what_keeps_a_kubelet_from_starting_can_be_mended() -> None:
+    """A larger machine does not make node.memory larger."""
+    hard = "evictionHard: {memory.available: 251Mi}"
+    (wrong,) = lacking({"a": read(f"{{{RESERVED}, {hard}}}", "{}")}, "sandbox", GIB, 0)
+    assert wrong.what == "a: a kubelet would not start on a node of 300 MiB"
+    assert wrong.fix == "lower node.evictionHard or what is reserved, or raise node.memory"
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def node_values(levels: Levels, node: NodeRules) -> list[Value]:
     rules = _rules(node.version, RESERVATION_POLICY)
     how = "node.memory"
     if node.kubepods_max is not None and node.kubepods_max < node.memory_bytes:
-        how += " - kubeReserved - systemReserved; the eviction threshold stays in it"
+        how += " - kubeReserved - systemReserved" + ("; the eviction threshold stays in it" if node.eviction else "")
     most = [] if node.kubepods_max is None else [Value("memory.max", str(node.kubepods_max), how)]
     how = _reserved("memory requests of all pods", node)
     return [*most, *(Value(file, value, how, rules) for file, value in levels.kubepods.items())]
