@@ -22,6 +22,7 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
+    umask: int = -1,
 ) -> str:
     """Run a command to its end and return what it printed on standard output.
 
@@ -39,6 +40,7 @@ def run(
             env=dict(env) if env is not None else None,
             input=stdin if stdin is not None else "",
             check=False,
+            umask=umask,
         )
     except FileNotFoundError as absent:
         raise EmuError(what, f"there is no program {argv[0]!r} on PATH", fix) from absent

@@ -108,7 +108,8 @@ def _make_rootfs(suite: str, target: Path) -> None:
     what = "cannot make the base image's root file system"
     fix = "install mmdebstrap (apt-get install mmdebstrap) and see that apt-get update works on this machine"
     try:
-        command.run(words, what=what, fix=fix, timeout_s=_MINUTES_S, env={**os.environ, "TMPDIR": str(target.parent)})
+        env = {**os.environ, "TMPDIR": str(target.parent)}
+        command.run(words, what=what, fix=fix, timeout_s=_MINUTES_S, env=env, umask=0o022)
     except EmuError as error:
         if "chroot mode" not in error.why:
             raise

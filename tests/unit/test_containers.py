@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import docker
 import pytest
 
 from emu.runtime.docker import Engine, EngineGone, memory_arguments
-from emu.runtime.docker_images import instructions
+from emu.runtime.docker_images import _as_root, instructions
 
 MIB = 2**20
 
@@ -22,6 +23,16 @@ def test_memory_and_swap_are_always_both_set() -> None:
     assert memory_arguments(64 * MIB, 0) == {"mem_limit": 64 * MIB, "memswap_limit": 64 * MIB}
     assert memory_arguments(64 * MIB, 16 * MIB) == {"mem_limit": 64 * MIB, "memswap_limit": 80 * MIB}
     assert memory_arguments(64 * MIB, None) == {"mem_limit": 64 * MIB, "memswap_limit": -1}
+
+
+@pytest.mark.parametrize(("kind", "mode", "becomes"), [("5", 0o700, 0o755), ("0", 0o600, 0o644), ("0", 0o700, 0o755)])
+def test_an_image_s_files_are_open_to_its_user(kind: str, mode: int, becomes: int) -> None:
+    """Also where emu was installed under a umask that lets nobody else read it."""
+    entry = tarfile.TarInfo("emu/daemon")
+    entry.type, entry.mode = kind.encode(), mode
+    found = _as_root(entry)
+    assert found is not None
+    assert found.mode == becomes
 
 
 def test_no_limit_sets_nothing() -> None:

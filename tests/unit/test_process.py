@@ -200,6 +200,22 @@ def test_a_container_gets_nothing_of_the_shell_that_emu_was_called_from(monkeypa
     assert said[7:] == ["0", "1", "2", "3"]  # the last is of ls itself
 
 
+def test_what_is_mounted_and_imported_is_open_to_a_container_s_user(tmp_path: Path) -> None:
+    """Also where root's umask lets nobody else read what root makes, as emu's own files there are."""
+    before = os.umask(0o077)
+    try:
+        source = tmp_path / "source"
+        (source / "daemon").mkdir(parents=True)
+        (source / "daemon/main.py").write_text("")
+        roots.make_mount_point(tmp_path, "/mnt/models/one")
+        roots._open_to_all(source)
+    finally:
+        os.umask(before)
+    made = ("mnt", "mnt/models", "mnt/models/one", "source", "source/daemon")
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in made] == [0o755] * 5
+    assert (source / "daemon/main.py").stat().st_mode & 0o777 == 0o644
+
+
 def _shell(line: str) -> Start:
     """A shell of this machine's, in a view of its own of this machine's files."""
     return Start(

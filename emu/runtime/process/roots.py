@@ -102,15 +102,17 @@ def _unpack(artifacts: images.Artifacts, folder: Path) -> None:
     words = [tool("tar"), "-x", "--numeric-owner", "-f", str(artifacts.rootfs), "-C", str(folder)]
     _run(words, "cannot unpack the root file system that processes run in")
     for name in ("passwd", "group"):
-        shutil.copy(images_dir() / "base" / name, folder / "etc" / name)
+        _open_to_all(Path(shutil.copy(images_dir() / "base" / name, folder / "etc" / name)))
+    _make_folder(folder, str(Path(_CODE).parent))
     shutil.copytree(artifacts.site_packages, folder / _CODE)
     for link in (folder / "var/run", folder / "tmp"):
         if link.is_symlink():  # an absolute one would lead out of the root while it is prepared
             link.unlink()
     for place in _MOUNT_POINTS:
-        (folder / place).mkdir(parents=True, exist_ok=True)
+        _make_folder(folder, place)
     random_file(folder / _CODE / "executable", _EXECUTABLE_BYTES)
     _compile(folder)
+    _open_to_all(folder / _CODE)
 
 
 def _add_sources(sources: Mapping[str, Path], folder: Path) -> None:
@@ -122,6 +124,24 @@ def _add_sources(sources: Mapping[str, Path], folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
     _compile(folder, "emu")
+    _open_to_all(folder / _CODE / "emu")
+
+
+def _make_folder(root: Path, path: str) -> None:
+    """One that any user may enter, whatever our umask is."""
+    place = root
+    for part in path.split("/"):
+        place = place / part
+        with suppress(FileExistsError):
+            place.mkdir()
+            place.chmod(0o755)
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let any user read it: its files have the modes of emu's own, which a strict umask made."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
 
 def _compile(folder: Path, below: str = "") -> None:
@@ -168,7 +188,7 @@ def make_mount_point(root: Path, path: str) -> None:
                 f"{'/' + str(place.relative_to(root))} is a link or a file in emu's image",
                 "choose another mountPath, for example /mnt/models",
             )
-        place.mkdir(exist_ok=True)
+    _make_folder(root, path.strip("/"))
 
 
 def _run(words: list[str], what: str) -> None:
