@@ -11,6 +11,8 @@ from emu.policy.kubelet.objectfiles import FilesOf, Item, missing
 
 Held = Mapping[tuple[Kind, str], Any]
 _KINDS: tuple[tuple[Kind, str, str], ...] = (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName"))
+_PUBLISHED = "kube-root-ca.crt"
+"""The ConfigMap that Kubernetes puts into every namespace; every pod that is read from a cluster mounts it."""
 
 
 def file_volumes(volumes: Sequence[Mapping[str, Any]], objects: Held) -> tuple[dict[str, Lines], list[str]]:
@@ -22,9 +24,12 @@ def file_volumes(volumes: Sequence[Mapping[str, Any]], objects: Held) -> tuple[d
         name = str(volume["name"])
         if "emptyDir" in volume:
             continue
-        keys, strange = _files(volume)
+        keys, strange = _files(volume, objects)
         if keys is None:
             others.append(name)
+            continue
+        if strange and not any(_sources(keys)):
+            left_out.append(f"the volume {name} of {', '.join(strange)}")
             continue
         if why := not_mounted(volume, objects):
             left_out.append(f"the volume {name}; in a cluster its pods wait in ContainerCreating: {why}")
@@ -40,14 +45,16 @@ def file_volumes(volumes: Sequence[Mapping[str, Any]], objects: Held) -> tuple[d
 
 def not_mounted(volume: Mapping[str, Any], objects: Held) -> str:
     """Why the kubelet cannot set up a manifest's volume, in its words; empty where it can, as far as emu sees."""
-    keys = None if "emptyDir" in volume else _files(volume)[0]
+    keys = None if "emptyDir" in volume else _files(volume, objects)[0]
     missing = [why for one in _sources(keys or {}) if (why := _missing(one, objects))]
     return f'MountVolume.SetUp failed for volume "{volume["name"]}" : {missing[0]}' if missing else ""
 
 
-def _files(volume: Mapping[str, Any]) -> tuple[Lines | None, list[str]]:
+def _files(volume: Mapping[str, Any], objects: Held) -> tuple[Lines | None, list[str]]:
     """The keys of a volume of files, and what they do not have; None: it is of another kind."""
     mode = {}
+    if "projected" not in volume and _is_published(volume.get("configMap"), objects):
+        return {"projected": {"sources": []}}, [_PUBLISHED]
     for _, key, name in _KINDS:
         if (given := volume.get(key)) is not None:
             if given.get("defaultMode") is not None:
@@ -60,12 +67,21 @@ def _files(volume: Mapping[str, Any]) -> tuple[Lines | None, list[str]]:
     strange = []
     for one in projected.get("sources") or ():
         for _, key, _ in _KINDS:
-            if (given := one.get(key)) is not None:
-                sources.append({key: {"name": str(given.get("name", "")), **_rest(given)}})
+            if (given := one.get(key)) is None:
+                continue
+            if key == "configMap" and _is_published(given, objects):
+                strange.append(_PUBLISHED)
+                continue
+            sources.append({key: {"name": str(given.get("name", "")), **_rest(given)}})
         strange += [key for key in one if key not in ("configMap", "secret")]
     if projected.get("defaultMode") is not None:
         mode = {"defaultMode": int(projected["defaultMode"])}
     return {"projected": {"sources": sources, **mode}}, strange
+
+
+def _is_published(source: Mapping[str, Any] | None, objects: Held) -> bool:
+    """Whether it is in every namespace, and not among the files."""
+    return (source or {}).get("name") == _PUBLISHED and ("ConfigMap", _PUBLISHED) not in objects
 
 
 def _rest(given: Mapping[str, Any]) -> Lines:

@@ -315,6 +315,28 @@ def test_a_pod_by_itself_is_one_that_nothing_scales(tmp_path: Path) -> None:
     assert pod.left_out == ("what emu does not read: LimitRange few",)
 
 
+def test_a_pod_as_kubectl_prints_it_has_its_token_left_out(tmp_path: Path) -> None:
+    """Kubernetes adds that volume, and puts the ConfigMap in it into every namespace: no pod waits for it."""
+    token = "{serviceAccountToken: {path: token}}, {configMap: {name: kube-root-ca.crt}}, {downwardAPI: {}}"
+    text = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: it}\nspec: {containers: [{name: c, image: x, "
+        "volumeMounts: [{name: t, mountPath: /run/t}]}], volumes: [{name: t, projected: {sources: [%s]}}]}\n"
+    )
+    path = tmp_path / "pod.yaml"
+    path.write_text(text % token, encoding="utf-8")
+    pod = read_scenario(scenario_of(read_manifests([path])), "made").pod
+    assert (pod.volumes, pod.app.volume_mounts) == ((), ())
+    assert pod.left_out == ("the volume t of serviceAccountToken, kube-root-ca.crt, downwardAPI",)
+    assert explained(tmp_path, text % token)[0].notes == []
+    own = (
+        f"{text % token}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: kube-root-ca.crt}}\ndata: {{a: b}}\n"
+    )
+    path.write_text(own, encoding="utf-8")
+    assert [one.name for one in read_scenario(scenario_of(read_manifests([path])), "made").pod.config_maps] == [
+        "kube-root-ca.crt"
+    ]
+
+
 def test_mounts_are_where_the_kubelet_has_them_or_left_out(tmp_path: Path) -> None:
     """A path from the root, without a slash at its end; at /data emu's app has its own files."""
     path = tmp_path / "web.yaml"
