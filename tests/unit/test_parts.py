@@ -17,6 +17,8 @@ class Lister:
         for item in items:
             names = [mark.kwargs["name"] for mark in item.iter_markers("part")]
             print("ITEM", item.nodeid, *names, sep="\\t")
+            if "engine" in item.fixturenames:
+                print("ENGINE", item.nodeid, sep="\\t")
 sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[Lister()]))
 """
 
@@ -28,14 +30,19 @@ def makefile_parts() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def parts_of() -> dict[str, list[str]]:
-    """Each test of tests/kernel and tests/scenario with the parts that its marks name."""
+def listed() -> list[list[str]]:
+    """What is said of each test of tests/kernel and tests/scenario."""
     ended = subprocess.run(
         [sys.executable, "-c", LIST, "tests/kernel", "tests/scenario"],
         cwd=TOP, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    lines = [line.split("\t")[1:] for line in ended.stdout.splitlines() if line.startswith("ITEM\t")]
-    return {test: parts for test, *parts in lines}
+    return [line.split("\t") for line in ended.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def parts_of(listed: list[list[str]]) -> dict[str, list[str]]:
+    """Each of them with the parts that its marks name."""
+    return {line[1]: line[2:] for line in listed if line[0] == "ITEM"}
 
 
 def test_each_test_is_in_one_part(parts_of: dict[str, list[str]]) -> None:
@@ -49,6 +56,16 @@ def test_a_part_s_files_speak_of_it(parts_of: dict[str, list[str]]) -> None:
     for name, part in {(test.partition("::")[0], part) for test, (part,) in parts_of.items()}:
         words = "part_of" if part.startswith("scenarios-") else f'name="{part}"'
         assert words in (TOP / name).read_text("utf-8"), name
+
+
+def test_parts_without_an_engine_have_no_test_that_needs_one(
+    listed: list[list[str]], parts_of: dict[str, list[str]]
+) -> None:
+    """In their sandboxes it would be skipped, and so be played nowhere."""
+    (without,) = re.findall(r"^WITHOUT_DOCKER := (.*)$", (TOP / "Makefile").read_text("utf-8"), re.MULTILINE)
+    needs = [line[1] for line in listed if line[0] == "ENGINE"]
+    assert len(needs) > 30
+    assert [test for test in needs if set(parts_of[test]) & set(without.split())] == []
 
 
 def test_each_part_has_tests(parts_of: dict[str, list[str]]) -> None:
