@@ -118,7 +118,7 @@ def run(
             if status == EXIT_OK:
                 raise EmuError(
                     f"the record of the run is gone: {directory.path}",
-                    "it was removed or renamed while the run went on",
+                    "it was removed or renamed during the run",
                     "run it again, and leave its directory alone until it has ended",
                 )
             sys.exit(status)  # an interrupt came before anything was recorded

@@ -54,7 +54,7 @@ def decision_lines(service: Service) -> list[str]:
 
 
 def _panicking(decisions: Iterable[ScaleDecided]) -> Iterator[bool]:
-    """Of each. What came of pods or time alone says nothing of a panic: that of the decision before it goes on."""
+    """Of each. What came of pods or time alone says nothing of a panic: that of the decision before it continues."""
     panics = False
     for one in decisions:
         panics = one.panicking if one.metric else panics

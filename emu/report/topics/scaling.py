@@ -57,7 +57,7 @@ def _shares(seconds: list[float] | tuple[float, ...]) -> dict[str, float | None]
 
 
 def headline(study: Study, summary: Figures) -> list[str]:
-    """How often it went and came, and what that meant: what requests waited, or how soon it went when nobody asked it
+    """How often it went and came, and what that meant: what requests waited, or how soon it went when no request came
     again. Nothing for a pod that stayed.
     """
     scaling = summary["autoscaling"]
