@@ -154,6 +154,20 @@ def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
     assert caught.value.why == f"{tmp_path}/net: No such file or directory"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a namespace of pids is root's to make")
+def test_a_start_that_is_not_permitted_asks_for_more_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a limit of open files above what the kernel lets anybody have."""
+    monkeypatch.setattr(launch, "NOFILE", 1 << 31)
+    spawner = Spawner()
+    try:
+        with pytest.raises(EmuError) as caught:
+            spawner.start(_shell("exit"), 1)
+    finally:
+        spawner.close()
+    assert caught.value.why.startswith("a container may have 2147483648 files open, and emu may allow no more than")
+    assert "capabilities" in caught.value.fix
+
+
 def test_who_starts_containers_may_be_gone(tmp_path: Path) -> None:
     """It is an error like any other, and comes at once."""
     spawner = Spawner()

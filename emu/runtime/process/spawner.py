@@ -124,7 +124,7 @@ def _become(file: int, output: int, state: int) -> NoReturn:
         _make_mounts(asked)
         adj = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         os.write(adj, str(asked["oom_score_adj"]).encode())
-        resource.setrlimit(resource.RLIMIT_NOFILE, (asked["files"], asked["files"]))
+        _limit_files(asked["files"])
         procs = os.open(asked["procs"], os.O_WRONLY | os.O_CLOEXEC)
         os.chroot(asked["root"])
         os.chdir("/")
@@ -157,6 +157,15 @@ def _make_mounts(asked: Asked) -> None:
     for source, target, writable in asked["binds"]:
         _bind(source, root + target, writable=writable)
     _mount("proc", f"{root}/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+
+
+def _limit_files(most: int) -> None:
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except ValueError as error:
+        ours = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        why = f"a container may have {most} files open, and emu may allow no more than its own {ours}"
+        raise OSError(errno.EPERM, why) from error
 
 
 def _drop_rights(user: int) -> None:

@@ -26,6 +26,7 @@ _START_S = 60.0
 _SAID_S = 10.0
 """How long a word is waited for that should have been said by now."""
 _FIX = "check the kernel log: dmesg"
+_MORE_RIGHTS = "run emu with all of root's capabilities; in a container it has them with docker run --privileged"
 _lock = threading.Lock()
 _running: Spawner | None = None
 
@@ -183,4 +184,4 @@ def _await(state: int, name: str) -> None:
     if number == str(errno.E2BIG):
         raise command.too_long(name)
     if why:
-        raise EmuError("", why, _FIX)
+        raise EmuError("", why, _MORE_RIGHTS if number == str(errno.EPERM) else _FIX)
