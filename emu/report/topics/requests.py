@@ -163,13 +163,18 @@ def client_sentences(summary: dict[str, Any]) -> list[str]:
     requests = summary["requests"]
     if not requests["sent"]:
         return []
-    return [*_outcomes(requests), *latency_sentences(requests)]
+    return [*_outcomes(requests, ended=summary.get("ended", True)), *latency_sentences(requests)]
 
 
-def _outcomes(requests: dict[str, Any]) -> list[str]:
+def _saw(name: str, *, ended: bool) -> str:
+    """What a client saw of an error. `ended`: the run did; of one that was cut off only the record is over."""
+    return _SEEN.get(name, name) if ended or name != UNANSWERED else "had no answer when the record ended"
+
+
+def _outcomes(requests: dict[str, Any], *, ended: bool) -> list[str]:
     """How many ended how and why: the short ones in one sentence, then one for each reason that takes more words."""
     ends = [(name, number, f"were answered {name}") for name, number in requests["by_status"].items()]
-    ends += [(name, number, _SEEN.get(name, name)) for name, number in requests["errors"].items()]
+    ends += [(name, number, _saw(name, ended=ended)) for name, number in requests["errors"].items()]
     known = reasons_by_outcome(requests)
     seen: list[str] = []
     for name, number, plain in ends:
@@ -250,7 +255,8 @@ def answers_headline(study: Study) -> list[str]:
             else f"none of {whole:,} requests was answered{why}"
         ]
     who = all_of(whole) if answered == whole else f"{answered:,} of {whole:,} requests"
-    rest = f", the other{'s' if failed[UNANSWERED] > 1 else ''} not by the run's end ({why})" if why else ""
+    others, over = "others" if failed[UNANSWERED] > 1 else "other", "run" if study.ended else "record"
+    rest = f", the {others} not by the {over}'s end ({why})" if why else ""
     return [f"{who} {'was' if answered == 1 else 'were'} answered{rest}"]
 
 
@@ -292,7 +298,7 @@ def _ended(study: Study, requests: list[Request], name: str) -> str:
     why = brief(study, mine)
     if name == "timeout" and why:
         return f"were given up by the client ({why})"
-    text = _SEEN.get(name, name)
+    text = _saw(name, ended=study.ended)
     if name.isdigit():
         taken = sorted(one.latency_s for one in mine if one.latency_s is not None)
         text = f"were answered {name}{' at once' if (percentile(taken, 0.5) or 0.0) <= AT_ONCE_S else ''}"

@@ -61,6 +61,12 @@ def test_each_story_has_its_headline(name: str) -> None:
     assert story_of(name).headline == HEADLINES[name]
 
 
+def test_of_a_run_that_was_cut_off_only_the_record_has_ended(tmp_path: Path) -> None:
+    """Its requests may have been answered after that."""
+    sentences = summarize(read_study(fake_runs.ALL["cut_off"](tmp_path / "run")))["verdict"]["sentences"]
+    assert "All 99 requests had no answer when the record ended." in sentences
+
+
 def test_a_run_that_was_cut_off_before_its_first_sample_claims_nothing(tmp_path: Path) -> None:
     """Of kills, that is: what was recorded besides is said."""
     run = fake_runs.cut_off(tmp_path / "run")
