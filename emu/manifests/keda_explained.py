@@ -8,12 +8,14 @@ from typing import Any
 from emu.files.yamlfile import Mark
 from emu.manifests.documents import KSERVE, Document, Manifests
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, place, source_of
+from emu.manifests.kubernetes_containers import REQUIRED as REQUIRED_VALUE
 from emu.manifests.starting_keda import TYPES
 from emu.policy.hpa.keda import COOLDOWN_S, MAX_REPLICAS, POLLING_S, REQUIRED, missing, refused_bounds
 from emu.policy.promql.parsing import QueryError, parse
 
 Spec = dict[str, Any]
 _KEDA = "KEDA's webhook"
+_API = "the API server"
 
 
 def scales(spec: Spec, document: Document) -> bool:
@@ -51,6 +53,7 @@ def explain_scaled_object(made: Explanation, spec: Spec, manifests: Manifests) -
                 f"trigger {number + 1}: emu has none of type {trigger.get('type', '?')}, and runs one pod", where
             )
         _look_at_query(made, number, trigger, where)
+    made.refusals += [Refusal(f"{path}: {REQUIRED_VALUE}", place(root, path), _API) for path in _absent(spec)]
     made.refusals += [Refusal(words, place(root, path), _KEDA) for words, path in _refused(spec)]
     elsewhere = [one for one in spec.get("triggers") or () if one.get("type") not in TYPES]
     if made.accepted and spec.get("minReplicaCount", 0) == 0 and not elsewhere:
@@ -68,6 +71,17 @@ def _look_at_query(made: Explanation, number: int, trigger: Spec, where: Mark) -
             parse(query)
         except QueryError as error:
             made.note(f"trigger {number + 1}: emu cannot evaluate its query: {error}", where)
+
+
+def _absent(spec: Spec) -> Iterator[str]:
+    """The keys that KEDA's schema wants of each policy of a behavior."""
+    path = "spec.advanced.horizontalPodAutoscalerConfig.behavior"
+    behavior = ((spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig") or {}).get("behavior") or {}
+    for side in ("scaleUp", "scaleDown"):
+        for number, policy in enumerate((behavior.get(side) or {}).get("policies") or ()):
+            for key in ("periodSeconds", "type", "value"):
+                if (policy or {}).get(key) is None:
+                    yield f"{path}.{side}.policies[{number}].{key}"
 
 
 def _refused(spec: Spec) -> Iterator[tuple[str, str]]:

@@ -97,7 +97,10 @@ def of_scaled_object(spec: Mapping[str, Any]) -> HpaSpec | None:
     """
     triggers = []
     for one in spec.get("triggers") or ():
-        metric = _metric(_resource(one)) if one.get("type") in RESOURCES else None
+        try:
+            metric = _metric(_resource(one)) if one.get("type") in RESOURCES else None
+        except ValueError:  # KEDA takes the object, and makes nothing of it
+            return None
         if metric is None:
             return None
         triggers.append(Trigger(one["type"], metric))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.errors import EmuError
+from emu.errors import EmuError, SeveralErrors
 from emu.manifests.documents import read_manifests
 from emu.manifests.starting import scenario_of
 from emu.scenario.reading import read_scenario
@@ -23,6 +23,7 @@ spec:
     metadata: {labels: {app: web}}
     spec: {containers: [{name: web, image: nginx, resources: %s}]}
 """
+ADVANCED = "horizontalPodAutoscalerConfig"
 HPA = """\
 apiVersion: autoscaling/%s
 kind: HorizontalPodAutoscaler
@@ -286,6 +287,29 @@ def test_a_tolerance_of_a_scaled_objects_behavior_is_left_out(tmp_path: Path, tr
     assert read_scenario(made, "made").pod.autoscaling is not None
     assert "stabilizationWindowSeconds: 7" in made and "tolerance:" not in made
     assert "the tolerance of its behavior: the controller's own counts" in made
+
+
+def test_a_trigger_whose_value_is_no_percentage_is_an_error(tmp_path: Path) -> None:
+    """KEDA takes the object, and makes no autoscaler of it."""
+    path = tmp_path / "web.yaml"
+    keda = "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: web}\nspec: {scaleTargetRef: "
+    keda += "{name: web}, triggers: [{type: cpu, metricType: Utilization, metadata: {value: 50%}}]}\n"
+    path.write_text(f"{DEPLOYMENT % ('minReadySeconds: 0', '{requests: {cpu: 1}}')}---\n{keda}", encoding="utf-8")
+    with pytest.raises(SeveralErrors) as caught:
+        read_scenario(scenario_of(read_manifests([path])), "made")
+    assert "'50%' is no percentage" in caught.value.errors[-1].what
+
+
+def test_a_policy_of_a_scaled_object_without_a_key_is_refused(tmp_path: Path) -> None:
+    """By the schema that KEDA gives the API server, at the policy's place."""
+    policies = "{scaleUp: {policies: [{type: Pods, value: 1}]}}"
+    keda = "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: web}\nspec:\n  scaleTargetRef: {name: "
+    keda += "web}\n  triggers: [{type: cpu, metadata: {value: '50'}}]\n"
+    keda += f"  advanced:\n    {ADVANCED}: {{behavior: {policies}}}\n"
+    (found,) = explained(tmp_path, keda)
+    (refusal,) = found.refusals
+    assert refusal.words == f"spec.advanced.{ADVANCED}.behavior.scaleUp.policies[0].periodSeconds: Required value"
+    assert (refusal.by, refusal.mark.line) == ("the API server", 8)
 
 
 def test_an_autoscaler_is_explained_beside_a_workload_that_is_refused(tmp_path: Path) -> None:
