@@ -158,7 +158,7 @@ def test_the_kernel_kills_whom_the_points_predicted(emu_run: EmuRun) -> None:
     run_id = done.summary["run_id"].replace("-", "_")
     (line,) = [line for line in done.run.kmsg.read_text().splitlines() if "oom-kill:constraint=" in line]
     ran_out = line.split("oom_memcg=")[1].split(",")[0].replace("-", "_")
-    assert ran_out.removesuffix(".slice").endswith(run_id)
+    assert ran_out.removesuffix(".slice").endswith((f"{run_id}/kubepods", f"{run_id}_kubepods"))
     predicted = {"cheap": 1000, "usual": 1000 - 1000 * 80 // 192, "dear": -997}
     assert {one["pod"]: one["oom_score_adj"] for one in kill["candidates"]} == predicted
     whole = kill["limit_bytes"] + done.summary["machine"]["swap_bytes"]
