@@ -251,7 +251,8 @@ def test_own_keys_win_over_the_manifest_s() -> None:
         ("services: [{manifest: {kind: Service}}]", "apiVersion: missing"),
         (inline(max_scale="", **{'"2"': '"x"'}), "refuses Service hello"),
         (inline(Service="Srvice"), "does not read a Srvice"),
-        ("services: [{manifest: {apiVersion: v1, kind: Pod, metadata: {name: a}}}]", "no one workload"),
+        ("services: [{manifest: {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}}]", "no one workload"),
+        ("services: [{manifest: {apiVersion: v1, kind: Pod, metadata: {name: a}}}]", "refuses Pod a"),
         (f"{inline()}    revisions: {{a-1: }}\n", "does not begin with hello-"),
     ],
 )

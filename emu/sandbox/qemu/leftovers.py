@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from emu.machine.paths import cache_dir
 from emu.machine.proc import start_time
 from emu.sandbox.qemu import image as disks
 
@@ -27,7 +28,9 @@ def scratch_home() -> Path:
 
 def sweep() -> list[str]:
     """Remove what has no owner; the names of what was removed."""
-    removed = []
+    removed: list[str] = []
+    if not cache_dir().is_dir():  # and it is not made for this
+        return removed
     home = scratch_home()
     if home.is_dir():
         with disks.locked(home / "lock"):
