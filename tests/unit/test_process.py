@@ -209,7 +209,8 @@ def test_a_container_gets_nothing_of_the_shell_that_emu_was_called_from(monkeypa
         os.close(begun.pidfd)
     finally:
         spawner.close()
-    zeros = "0" * 16
+    zeros, of_libc = "0" * 16, 0b11 << 31  # signals 32 and 33: its own, which GNU make has programs ignore
+    said[4] = f"{int(said[4], 16) & ~of_libc:016x}"
     assert said[:7] == ["0022", "SigBlk:", zeros, "SigIgn:", zeros, "CapBnd:", zeros]
     assert said[7:] == ["0", "1", "2", "3"]  # the last is of ls itself
 
