@@ -159,14 +159,8 @@ class DownstreamConnection2(PeerConnection):
             stream.left = known.length
             self._begin(stream, self.exchange(stream, known.head, known), end)
             return
-        try:
-            head = read_head(headers, pseudo)
-        except MalformedError:
-            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
-            return
-        stream.left = head.content_length
-        if end and stream.left:
-            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+        head = self._read(stream, headers, pseudo, end)
+        if head is None:
             return
         if fault := frames.connection_fault(headers):
             self._refuse(stream, head, end, 400, f"{fault}\n".encode(), http1.ERROR_TEXT)
@@ -181,16 +175,25 @@ class DownstreamConnection2(PeerConnection):
         self, stream: ClientStream, headers: http1.Headers, pseudo: dict[bytes, bytes], end: bool
     ) -> None:
         """A head with more, or longer, fields than are taken: it is judged by those that came first."""
+        head = self._read(stream, headers, pseudo, end)
+        if head is not None:
+            self._refuse(stream, head, end, 431, TOO_LONG, b"Content-Type: text/html; charset=utf-8\r\n")
+
+    @staticmethod
+    def _read(
+        stream: ClientStream, headers: http1.Headers, pseudo: dict[bytes, bytes], end: bool
+    ) -> http1.Head | None:
+        """A request's head; None where it is none, or where its body is missing, and the stream has ended."""
         try:
             head = read_head(headers, pseudo)
         except MalformedError:
             stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
-            return
+            return None
         stream.left = head.content_length
         if end and stream.left:
             stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
-        else:
-            self._refuse(stream, head, end, 431, TOO_LONG, b"Content-Type: text/html; charset=utf-8\r\n")
+            return None
+        return head
 
     def _refuse(
         self, stream: ClientStream, head: http1.Head, end: bool, status: int, body: bytes, headers: bytes
