@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emu.kubelet.pod import Instance
 from emu.kubelet.prober import Answer
 from emu.kubelet.template import PodProbe
 from emu.policy.probing import Kind
-from emu.runtime.api import EngineGone
-
-
-@dataclass(frozen=True)
-class EngineActed:
-    """The engine did something to a container."""
-
-    action: str
-    """In the words of Docker's events: kill, die, …"""
-    container_id: str
-    attributes: Mapping[str, str]
-    time_nano: int
+from emu.runtime.api import EngineGone, RuntimeEvent
 
 
 @dataclass(frozen=True)
@@ -48,4 +36,4 @@ class HookFailed:
     why: str
 
 
-Fact = EngineActed | EngineLost | ProbeAnswered | HookFailed
+Fact = RuntimeEvent | EngineLost | ProbeAnswered | HookFailed

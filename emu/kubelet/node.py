@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from emu.kubelet.eviction import Evictions
-from emu.kubelet.facts import EngineActed, EngineLost, Fact
+from emu.kubelet.facts import EngineLost, Fact
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.resizing import Resizing
 from emu.kubelet.starter import Starter
@@ -24,7 +24,7 @@ from emu.policy.lifecycle import ContainerState
 from emu.policy.scheduling import Verdict
 from emu.record.events import DockerEvent, EventLog, KubeletEvent, Note, now
 from emu.record.rundir import RunDir
-from emu.runtime.api import LABEL_RUN, EngineGone, Runtime
+from emu.runtime.api import LABEL_RUN, EngineGone, Runtime, RuntimeEvent
 
 _JOIN_S = 5.0
 _LEAST_WAIT_S = 0.001
@@ -152,7 +152,7 @@ class Node:
     def _take(self, owner: PodWorker | None, fact: Fact) -> None:
         if isinstance(fact, EngineLost):
             raise fact.error
-        if isinstance(fact, EngineActed):
+        if isinstance(fact, RuntimeEvent):
             self._record(fact)
         # A worker belongs to one thread at a time: while its pod starts, its facts wait for it.
         for worker in self._workers:
@@ -162,7 +162,7 @@ class Node:
                 else:
                     worker.take(fact)
 
-    def _record(self, fact: EngineActed) -> None:
+    def _record(self, fact: RuntimeEvent) -> None:
         self._log.append(
             DockerEvent(
                 t=now(),
@@ -201,8 +201,7 @@ class Node:
         why = "the stream of its events ended"
         try:
             for event in self._engine.events(f"{LABEL_RUN}={self._run_id}", on_open):
-                acted = EngineActed(event.action, event.container_id, event.attributes, event.time_nano)
-                self._facts.put((None, acted))
+                self._facts.put((None, event))
         except EngineGone as gone:
             why = gone.why
         except Exception as error:  # the stream is closed under us when the run is over

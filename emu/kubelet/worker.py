@@ -16,7 +16,7 @@ from emu.kubelet.binding import Binding
 from emu.kubelet.containers import Containers
 from emu.kubelet.ending import Ending
 from emu.kubelet.environment import ContainerConfigError
-from emu.kubelet.facts import EngineActed, Fact, HookFailed, ProbeAnswered
+from emu.kubelet.facts import Fact, HookFailed, ProbeAnswered
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.probes import Probes
 from emu.kubelet.status import Status
@@ -29,7 +29,7 @@ from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
 from emu.policy.scheduling import Verdict
 from emu.record.events import ContainerExited, EventLog, KubeletEvent, Note, now
-from emu.runtime.api import ContainerStatus, EngineGone, Runtime
+from emu.runtime.api import ContainerStatus, EngineGone, Runtime, RuntimeEvent
 
 _SIGKILLED = 137
 _START_ERROR = 128
@@ -208,7 +208,7 @@ class PodWorker:
 
     def take(self, fact: Fact) -> None:
         """Act on something that happened. EngineGone."""
-        if isinstance(fact, EngineActed):
+        if isinstance(fact, RuntimeEvent):
             self._on_engine(fact)
         elif isinstance(fact, ProbeAnswered):
             self._on_answer(fact)
@@ -287,7 +287,7 @@ class PodWorker:
             for name in due:
                 self._start(name)
 
-    def _on_engine(self, fact: EngineActed) -> None:
+    def _on_engine(self, fact: RuntimeEvent) -> None:
         if fact.action in ("kill", "die"):
             self._ending.signalled(fact.container_id)
         if fact.action == "die":

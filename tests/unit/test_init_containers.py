@@ -8,13 +8,14 @@ from time import monotonic, sleep
 
 import pytest
 
-from emu.kubelet.facts import EngineActed, Fact, ProbeAnswered
+from emu.kubelet.facts import Fact, ProbeAnswered
 from emu.kubelet.prober import Answer
 from emu.kubelet.template import ContainerTemplate, PodProbe, PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.policy.lifecycle import BackOffRule, RestartPolicy
 from emu.policy.probing import ProbeRule
 from emu.record.events import EventLog, PodStatus, read_events
+from emu.runtime.api import RuntimeEvent
 from emu.spec import ExecSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
@@ -50,7 +51,7 @@ class Starting:
         """The engine says that an instance ended; then comes the next turn."""
         ident = f"it.pod.{container}.{attempt}"
         self.engine.end(ident, exit_code, oom)
-        self.worker.take(EngineActed("die", ident, {}, 0))
+        self.worker.take(RuntimeEvent("die", ident, {}, 0))
         self.worker.act()
 
     def started(self, container: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from emu.errors import EmuError
 from emu.kubelet import prober
-from emu.kubelet.facts import EngineActed, EngineLost, Fact, HookFailed, ProbeAnswered
+from emu.kubelet.facts import EngineLost, Fact, HookFailed, ProbeAnswered
 from emu.kubelet.prober import Answer
 from emu.kubelet.template import ContainerTemplate, PodProbe, PodTemplate
 from emu.kubelet.worker import PodWorker
@@ -17,7 +17,7 @@ from emu.policy.kubelet.environment import KeyRef
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import ProbeRule
 from emu.record.events import ContainerExited, ContainerStopping, EventLog, KubeletEvent, read_events
-from emu.runtime.api import EngineGone
+from emu.runtime.api import EngineGone, RuntimeEvent
 from emu.serving.readiness import is_pod_ready
 from emu.spec import ExecSpec, HttpGetSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
@@ -50,7 +50,7 @@ class Working:
         """The engine says that an instance ended."""
         ident = f"it.pod.{container}.{attempt}"
         self.engine.end(ident, exit_code)
-        self.worker.take(EngineActed("die", ident, {}, 0))
+        self.worker.take(RuntimeEvent("die", ident, {}, 0))
 
     def recorded(self, reason: str) -> list[str]:
         """The messages of the kubelet's events of one reason."""
@@ -154,7 +154,7 @@ def test_a_hook_that_the_end_of_the_run_cuts_off_has_not_failed(
 
     monkeypatch.setattr(prober, "run_hook", cut_off)
     working.worker.begin_stop(hooks=True)
-    working.worker.take(EngineActed("kill", "it.pod.job.0", {}, 0))  # what hooks wait for
+    working.worker.take(RuntimeEvent("kill", "it.pod.job.0", {}, 0))  # what hooks wait for
     working.worker.join()
     working.log.close()
     failed = [fact.container for fact in working.facts if isinstance(fact, HookFailed)]
@@ -218,7 +218,7 @@ def test_a_lost_engine_is_raised(working: Working) -> None:
     with pytest.raises(EngineGone):
         working.worker.take(EngineLost(EngineGone("it died")))
     with pytest.raises(EngineGone):
-        working.worker.take(EngineActed("kill", "it.pod.sandbox.0", {}, 0))
+        working.worker.take(RuntimeEvent("kill", "it.pod.sandbox.0", {}, 0))
 
 
 def test_a_container_without_probes_is_ready_once_it_has_been_started(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_container_without_probes_is_ready_once_it_has_been_started(tmp_path: 
     worker.start()
     assert is_pod_ready(template, worker.states)
     engine.end("it.pod.job.0", 1)
-    worker.take(EngineActed("die", "it.pod.job.0", {}, 0))
+    worker.take(RuntimeEvent("die", "it.pod.job.0", {}, 0))
     worker.act()
     assert is_pod_ready(template, worker.states)
     log.close()
