@@ -89,7 +89,6 @@ class FlagFile(ControlFile[bool, bool], interfaces.FlagFile):  # type: ignore[mi
         return parse.parse_flag(value)
 
     def sanitize_set(self, value: bool) -> object:
-        """1 or 0."""
         return interfaces.FlagFile.sanitize_set(self, value)
 
 
@@ -97,7 +96,6 @@ class NumberFile(ControlFile[int, int], interfaces.IntegerFile):  # type: ignore
     """A number that is never "max" (cpu.weight). -1 has no meaning of its own here, as it had in v1."""
 
     def sanitize_get(self, value: str) -> int:
-        """The number."""
         return parse.parse_int(value)
 
     def sanitize_set(self, value: int) -> object:

@@ -95,7 +95,7 @@ def parse_events(text: Text) -> MemoryEvents:
 
 
 def parse_swap_events(text: Text) -> SwapEvents:
-    """memory.swap.events."""
+    """Parse memory.swap.events: how often swap was full, or at its limit."""
     return SwapEvents(**_known(SwapEvents, text))
 
 
@@ -109,12 +109,12 @@ def parse_cgroup_events(text: Text) -> CgroupEvents:
 
 
 def parse_cgroup_stat(text: Text) -> CgroupStat:
-    """cgroup.stat."""
+    """Parse cgroup.stat: cgroups below, dying ones among them."""
     return CgroupStat(**_known(CgroupStat, text))
 
 
 def parse_cpu_stat(text: Text) -> CpuStat:
-    """cpu.stat: microseconds."""
+    """Parse cpu.stat; times are in microseconds."""
     return CpuStat(**_known(CpuStat, text))
 
 

@@ -296,7 +296,7 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class ActivatorReport:
-    """From the activator, a line each."""
+    """What the activator reports to the run, each on a line of its own."""
 
     what: str
     """`listening`; `report`: requests under way in the second before; `ready`: a pod is, and took those that

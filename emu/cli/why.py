@@ -99,7 +99,7 @@ def _seconds(text: str) -> float:
 
 
 def _chosen(services: list[Service], run: str, name: str | None) -> list[Service]:
-    """All, or the one that is asked for."""
+    """The services that `--service` names, or all of them. EmuError where the run has none, or none of that name."""
     if not services:
         raise EmuError(
             f"{run} has no decisions of an autoscaler",

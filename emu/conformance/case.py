@@ -123,5 +123,5 @@ class Case:
 
     @property
     def known(self) -> Known:
-        """How it is known."""
+        """What the expected answer rests on: a run of the real one, its source, or a choice of emu's."""
         return Known.CHOSEN if self.why_ours else Known.READ if self.read_only else Known.SEEN

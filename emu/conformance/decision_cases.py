@@ -71,7 +71,7 @@ def _close(expected: float, got: float, tolerance: float | None) -> bool:
 
 @dataclass
 class Family:
-    """What a file has of one family."""
+    """The cases of one family of decisions in a file, and the entries of that family that are none."""
 
     cases: list[DecisionCase] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)

@@ -53,7 +53,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """For the report."""
+        """What the report of the check calls the row."""
         return f"{self.number} {self.title}" + (" with features" if self.features else "")
 
 

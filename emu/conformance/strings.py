@@ -171,7 +171,6 @@ class WireApp:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Close the port."""
         if self._server is not None:
             self._server.close()
 

@@ -206,7 +206,7 @@ class _Program:
             time.sleep(0.05)
 
     def close(self) -> None:
-        """End it."""
+        """Kill the queue-proxy; it has nothing left to answer."""
         self._process.kill()
         self._process.wait(START_S)
 
@@ -237,7 +237,7 @@ class _OwnProxy:
         )
 
     def close(self) -> None:
-        """End it."""
+        """Kill the queue-proxy; it has nothing left to answer."""
         self._process.kill()
         self._process.wait(START_S)
         for pipe in (self._process.stdout, self._process.stderr):

@@ -48,7 +48,7 @@ def load_profile(footprint: str) -> Profile:
 
 
 def read_profile(path: Path) -> Profile:
-    """The profile in a file."""
+    """The footprint profile in a YAML file. EmuError where it is none."""
     fix = "see profiles/knative-1.23.yaml for one that is right, or let `emu calibrate queue-proxy` write one"
     data: Any = parse(read_text(path, "footprint profile"), str(path)).plain()
     if not isinstance(data, dict):

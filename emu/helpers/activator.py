@@ -88,7 +88,6 @@ class RunActivator:
         return pod.host_port in self._found
 
     def reports(self) -> Iterator[ActivatorReport]:
-        """All that it reported since."""
         self._keep()
         for line in self._helper.lines():
             report = ActivatorReport.from_line(line)

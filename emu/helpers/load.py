@@ -148,7 +148,7 @@ class RunLoad:
 
     @property
     def phase(self) -> str:
-        """What it is at, in words."""
+        """The phase under way; before and after all phases what it waits for."""
         return self.status.get("phase") or ("waiting for answers" if self.status.get("sent") else "about to begin")
 
     @property

@@ -20,7 +20,7 @@ class Binding:
 
     @property
     def bound(self) -> bool:
-        """It has the node."""
+        """Whether the scheduler has bound the pod to the node."""
         return self._bind is None
 
     def look(self) -> bool:

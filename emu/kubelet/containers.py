@@ -16,7 +16,7 @@ from emu.runtime.api import Runtime
 
 
 class Containers:
-    """Of one pod."""
+    """What the kubelet looks up of a pod's running containers, and does to them."""
 
     def __init__(self, pod: Pod, engine: Runtime, log: EventLog) -> None:
         self._pod = pod

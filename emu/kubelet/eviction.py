@@ -41,11 +41,11 @@ class Evictable(Protocol):
 
     @property
     def pod(self) -> str:
-        """Its name."""
+        """The pod's name, which the event Evicted has."""
 
     @property
     def template(self) -> PodTemplate:
-        """What it is made from."""
+        """The pod's template: its requests and priority decide who is evicted first."""
 
     @property
     def runs(self) -> bool:

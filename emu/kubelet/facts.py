@@ -20,7 +20,7 @@ class EngineLost:
 
 @dataclass(frozen=True)
 class ProbeAnswered:
-    """A probe has its answer."""
+    """A probe was answered, or its time was over."""
 
     instance: Instance
     kind: Kind

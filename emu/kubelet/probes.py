@@ -36,7 +36,7 @@ class Probes:
         self._asked[instance.container] = (instance, probes)
 
     def forget(self, container: str) -> None:
-        """It has ended."""
+        """Ask a container no more that has ended."""
         self._states.pop(container, None)
 
     def end(self, *, hooks: bool) -> None:
@@ -63,7 +63,7 @@ class Probes:
         )
 
     def ask_due(self) -> None:
-        """Ask those that are due."""
+        """Begin each probe that is due by now; its answer comes back as a fact."""
         for name, state in self._states.items():
             due_at = probing.next_due(state)
             if due_at is None or due_at > now():

@@ -113,7 +113,7 @@ class Status:
         self.record(name, "Normal", "Started", f"Started container {name}")
 
     def probed(self, name: str, *, started: bool, ready: bool) -> None:
-        """What its probes say of it."""
+        """Take in what a running container's probes found; an init container has no readiness."""
         state = self.states[name]
         if state.phase != "running" or state.role == "init":
             return

@@ -53,7 +53,7 @@ class PodProbe:
 
     @classmethod
     def of(cls, spec: ProbeSpec) -> Self:
-        """As the scenario has it."""
+        """From a probe as the scenario has it."""
         return cls(spec.handler, spec.rule, spec.timeout_seconds, spec.termination_grace_period_seconds)
 
 
@@ -89,7 +89,7 @@ class Mount:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerTemplate:
-    """One container of a pod."""
+    """What the kubelet makes a container from, at its first start and at each restart."""
 
     name: str
     image: str

@@ -109,7 +109,6 @@ class PodWorker:
 
     @property
     def each_pod(self) -> tuple[Self]:
-        """It is one itself."""
         return (self,)
 
     @property
@@ -120,7 +119,6 @@ class PodWorker:
 
     @property
     def ready_pods(self) -> int:
-        """1 or 0."""
         return int(lifecycle.all_ready(self.view.ready))
 
     @property

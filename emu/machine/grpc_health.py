@@ -28,7 +28,7 @@ class NotConnectedError(OSError):
 
 @dataclass
 class Checked:
-    """What came of a check."""
+    """What a gRPC service answered to grpc.health.v1.Health/Check."""
 
     code: int = 0
     """Of gRPC; 0 is OK."""
@@ -39,7 +39,7 @@ class Checked:
 
     @property
     def healthy(self) -> bool:
-        """It serves."""
+        """Whether the service reports SERVING."""
         return self.status == _SERVING
 
 

@@ -31,7 +31,7 @@ class Cached:
 
     @property
     def share(self) -> float:
-        """From 0 to 1; 0 of nothing."""
+        """How much of the files is in the page cache, from 0 to 1; 0 where they are empty."""
         return self.cached / self.size if self.size else 0.0
 
 

@@ -25,17 +25,17 @@ def _shipped(name: str) -> Path:
 
 
 def scenarios_dir() -> Path:
-    """The built-in scenarios."""
+    """Where the built-in scenarios are: in the checkout, or in the installed package."""
     return _shipped("scenarios")
 
 
 def profiles_dir() -> Path:
-    """The footprint profiles."""
+    """Where the measured footprint profiles are."""
     return _shipped("profiles")
 
 
 def images_dir() -> Path:
-    """The Dockerfiles."""
+    """Where the Dockerfiles of emu's images are, with what they copy."""
     return _shipped("images")
 
 

@@ -19,7 +19,7 @@ def areas() -> list[tuple[str, int]]:
 
 
 def is_zram(area: str) -> bool:
-    """Whether it is a zram device."""
+    """Whether a swap area is compressed memory."""
     return Path(area).name.startswith("zram")
 
 

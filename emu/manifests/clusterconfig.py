@@ -63,7 +63,7 @@ class Features:
     flags: Mapping[str, str] = field(default_factory=lambda: dict(FEATURES))
 
     def enabled(self, name: str) -> bool:
-        """Whether the flag is Enabled."""
+        """Whether the flag is Enabled, by config-features or by default."""
         return self.flags[name] == "Enabled"
 
     def disabled(self, name: str) -> bool:

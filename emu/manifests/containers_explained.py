@@ -81,7 +81,7 @@ class _Amount(NamedTuple):
 
     @classmethod
     def of(cls, written: object) -> _Amount:
-        """Read it."""
+        """An amount of memory or CPU as the manifest spells it."""
         return cls(str(written), parse_amount(str(written)))
 
     @property

@@ -46,7 +46,7 @@ class Refusal:
 
 @dataclass
 class Explanation:
-    """All of one document."""
+    """What is said of one document: values with their sources, notes, and refusals."""
 
     document: Document
     values: list[Value] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Explanation:
             self.notes.append(Note(text, mark))
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """What `emu explain --json` prints of it."""
         return {
             "kind": self.document.kind,
             "name": self.document.name,

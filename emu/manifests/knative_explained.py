@@ -95,7 +95,7 @@ class _Revision:
         self.revision_name = whole["spec"].get("template", {}).get("metadata", {}).get("name", "")
 
     def explain(self) -> None:
-        """All of it."""
+        """Explain the revision in the order in which the manifest's reader meets it: limits, scaling, containers."""
         self._limits()
         if known.autoscaler_class(self.annotations, self.config.autoscaler) == known.HPA:
             self._hpa()

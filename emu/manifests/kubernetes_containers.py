@@ -70,7 +70,7 @@ def unsupported(value: object, known: Iterable[str]) -> str:
 
 
 def refused_container(container: Spec, pod: InPod) -> Iterator[Refused]:
-    """All that is wrong with it."""
+    """Each of the API server's refusals of a container, by field."""
     yield from refused_names(container, pod.names)
     yield from _image(container, whole=pod.is_pod)
     yield from _ports(container.get("ports") or (), pod.host_ports)
@@ -168,7 +168,7 @@ def _port_name(name: str) -> list[str]:
 
 
 def refused_variables(container: Spec) -> Iterator[Refused]:
-    """Of `env` and `envFrom`."""
+    """Each of the API server's refusals of `env` and `envFrom`."""
     for number, variable in enumerate(container.get("env") or ()):
         path, name, source = f"env[{number}]", variable.get("name", ""), variable.get("valueFrom")
         if not name:

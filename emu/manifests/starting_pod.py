@@ -30,7 +30,7 @@ Resources = Mapping[tuple[str, str], tuple[str, str]]
 
 @dataclass
 class Pod:
-    """What becomes of the pod."""
+    """The pod of a scenario that a manifest's pod becomes, and what of it a run leaves out."""
 
     keys: Lines = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)

@@ -31,7 +31,7 @@ NO_METADATA = Metadata()
 
 
 class Program(NamedTuple):
-    """What becomes of it."""
+    """What runs in a container of a manifest: the keys of its image, or a stand-in."""
 
     keys: Lines | None
     """None: only a stand-in can run."""

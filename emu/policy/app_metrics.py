@@ -33,14 +33,14 @@ class AppMetrics:
         self._durations = Series(BOUNDS_S)
 
     def answered(self, method: str, status: int, seconds: float) -> None:
-        """Count one."""
+        """Count an answered request; clients choose the method, so the number of kinds has a bound."""
         kind = (method, status)
         if kind in self._answered or len(self._answered) < _MOST_KINDS:
             self._answered[kind] = self._answered.get(kind, 0) + 1
         self._durations.count(seconds)
 
     def text(self) -> bytes:
-        """The page."""
+        """The metrics as Prometheus' text format has them."""
         return ("\n".join(self._lines()) + "\n").encode()
 
     def _lines(self) -> Iterator[str]:

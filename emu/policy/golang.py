@@ -116,7 +116,7 @@ def parse_duration(text: str) -> int:
 
 
 def parse_seconds(text: str) -> float:
-    """A duration in seconds."""
+    """A duration as Go writes it (`1m30s`), in seconds."""
     return parse_duration(text) / SECOND
 
 

@@ -24,7 +24,7 @@ class WebSocketSpec:
 
 @dataclass(frozen=True)
 class RequestSpec:
-    """One kind of request."""
+    """A request ready to send, as the load generator gets it."""
 
     method: str = "GET"
     path: str = "/"

@@ -63,7 +63,7 @@ class Series:
         self.sum = 0.0
 
     def count(self, value: float) -> None:
-        """Count one."""
+        """Count a value in its bucket, and add it to the sum."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
@@ -146,7 +146,7 @@ def _together(*parts: Series) -> Series:
 
 
 class QueueProxyMetrics:
-    """The metrics of one queue-proxy."""
+    """What Knative's queue-proxy measures of requests, and the OpenTelemetry data that it is exported as."""
 
     kind = Kind
     """For whoever does not load this module until it is needed."""

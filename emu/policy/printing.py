@@ -33,7 +33,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Terminated:
-    """It has ended."""
+    """A container that has ended."""
 
     exit_code: int
     reason: str = ""

@@ -112,7 +112,7 @@ class Stage:
 
     @property
     def took_s(self) -> float:
-        """How long."""
+        """How long the stage took."""
         return self.end - self.begin
 
 

@@ -197,7 +197,7 @@ class _Reader:
         self._sources.clear()
 
     def samples(self, stream: BinaryIO) -> Iterator[Sample]:
-        """The samples of a text."""
+        """The samples of a file, damaged lines passed over and counted."""
         self.whole = False
         for head in bounded_lines(stream):
             if head.startswith(b"S ") and self.broken:

@@ -90,7 +90,7 @@ class Watched:
         )
 
     def close(self) -> None:
-        """Close them."""
+        """Close the control files; nothing is watched any more."""
         for _, fd in (*self.fast, *self.slow):
             os.close(fd)
         self.fast, self.slow, self.events = [], [], {}

@@ -71,7 +71,7 @@ def summarize(
 
 
 def write_summary(run: RunDir, summary: Summary) -> None:
-    """Write summary.json."""
+    """Write summary.json, whole or not at all."""
     run.write_whole(run.summary, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 

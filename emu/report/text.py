@@ -85,7 +85,7 @@ class Table:
         return self
 
     def text(self) -> Text:
-        """All of it, a line each."""
+        """The table with its columns aligned, a line each row."""
         widths = [max(row[index].cell_len for row in self.rows) for index in range(len(self.rows[0]))]
         lines = []
         for row in self.rows:

@@ -11,7 +11,7 @@ from emu.units import format_bytes, format_seconds
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
-    """`1 request`, `3,000 requests`."""
+    """A number with its noun: `1 request`, `3,000 requests`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 

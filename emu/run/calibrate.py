@@ -52,7 +52,7 @@ class Running:
     pid: int
 
     def pids(self) -> list[int]:
-        """Its processes."""
+        """The queue-proxy's process and its children."""
         try:
             process = psutil.Process(self.pid)
             return [process.pid, *(child.pid for child in process.children(recursive=True))]

@@ -36,7 +36,7 @@ class PodWitness:
             self._kills[_owner(instance)] = 1
 
     def facts(self, workload: Workload) -> PodFacts:
-        """All of it now."""
+        """What `until` may wait for, as it is now."""
         for container in workload.template.containers:
             name = container.name
             instance = workload.instance(name)

@@ -29,7 +29,6 @@ class AppImage:
 
     @property
     def there(self) -> bool:
-        """Whether the engine has it."""
         return self._engine.image_labels(self.tag) is not None
 
     def load(self) -> None:

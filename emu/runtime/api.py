@@ -44,7 +44,7 @@ class VolumeMount:
 
 @dataclass(frozen=True)
 class VolumeKind:
-    """What a volume is."""
+    """What kind of volume an engine is asked for: on disk or a tmpfs, and who may write."""
 
     shared: bool = False
     """Any user may write to it; else the user of emu's images."""

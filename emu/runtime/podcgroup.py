@@ -74,7 +74,7 @@ class PodCgroup(ABC):
     @property
     @abstractmethod
     def path(self) -> Path:
-        """Its directory."""
+        """The cgroup's directory in the mounted tree."""
 
     @property
     @abstractmethod
@@ -182,7 +182,6 @@ class SystemdPod(PodCgroup):
 
     @property
     def docker_parent(self) -> str:
-        """A slice."""
         return self.slice
 
     def container_path(self, container_id: str) -> Path:

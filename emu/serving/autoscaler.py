@@ -59,7 +59,7 @@ class Autoscaler(Protocol):
         """Whether an idle revision is scaled to zero at all."""
 
     def begin(self) -> None:
-        """Begin to measure."""
+        """The service has begun: measure from now on."""
 
     def end(self) -> None:
         """Measure no more."""

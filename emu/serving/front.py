@@ -24,7 +24,7 @@ class Front(Protocol):
         """Whether a request that comes here now may go to this pod, which is ready."""
 
     def reports(self) -> Iterator[ActivatorReport]:
-        """All that it reported since."""
+        """What it reported since the last call."""
 
 
 class BareService:

@@ -53,7 +53,7 @@ class Hpa:
         """Nothing: cgroups are read when it is time."""
 
     def end(self) -> None:
-        """Nothing."""
+        """Nothing: there is no pod that is measured between two syncs."""
 
     def start(self) -> None:
         """Scrapes and syncs count from now."""

@@ -24,7 +24,6 @@ class Keda(Hpa):
     kind = "keda"
 
     def __init__(self, of: RevisionPlan, template: PodTemplate, time_scale: float = 1.0) -> None:
-        """Of a Deployment."""
         super().__init__(of, template, time_scale)
         assert self._asked.scaled_object is not None
         asked = self._asked.scaled_object.asked

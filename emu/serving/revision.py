@@ -142,7 +142,6 @@ class Revision:
 
     @property
     def ready_pods(self) -> int:
-        """How many pods are ready."""
         return len(self._ready)
 
     @property

@@ -28,7 +28,7 @@ _JOIN_S = 5.0
 
 
 class Ready(NamedTuple):
-    """A pod that is ready."""
+    """A ready pod: where its metrics are, and how old it is."""
 
     address: str
     made: float
@@ -93,7 +93,7 @@ class Scraper:
         return for_all(answers, len(pods)) if len(answers) == enough else None
 
     def _next_answer(self, left: deque[str]) -> PodStat | None:
-        """Of the next pod that answers."""
+        """Ask one pod after another until one answers; None when all were asked."""
         while True:
             try:
                 address = left.popleft()  # atomic: the askers share the deque without a lock

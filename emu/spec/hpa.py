@@ -107,7 +107,7 @@ class HpaMetricSpec(Model):
 
     @property
     def metric(self) -> policy.Metric:
-        """For the decisions."""
+        """The metric as `emu.policy.hpa` takes it, its target as a number."""
         source = self.resource or self.container_resource
         assert source is not None
         container = source.container if isinstance(source, ContainerResourceMetricSpec) else ""
@@ -150,7 +150,6 @@ class BehaviorSpec(Model):
 
     @property
     def asked(self) -> policy.Behavior | None:
-        """For the decisions."""
         return behavior_of(self.model_dump(by_alias=True, exclude_none=True))
 
 
@@ -180,7 +179,6 @@ class HpaSpec(Model):
 
     @property
     def asked(self) -> policy.HpaSpec:
-        """For the decisions."""
         behavior = None if self.behavior is None else self.behavior.asked
         metrics = tuple(one.metric for one in self.metrics)
         return policy.HpaSpec(self.max_replicas, self.min_replicas, metrics, behavior)
@@ -218,7 +216,7 @@ class HpaControllerSpec(Model):
 
     @property
     def timing(self) -> HpaTiming:
-        """For the decisions."""
+        """The controller's and metrics-server's periods, with their defaults filled in."""
         first_s = self.metric_resolution / 2 if self.first_scrape is None else self.first_scrape
         return HpaTiming(
             sync_s=self.sync_period,

@@ -261,7 +261,7 @@ class ScaledObjectSpec(Model):
 
     @property
     def asked(self) -> policy.ScaledObject:
-        """For the decisions."""
+        """What `emu.policy.hpa` decides by."""
         config = None if self.advanced is None else self.advanced.horizontal_pod_autoscaler_config
         given = None if self.fallback is None else self.fallback
         return policy.ScaledObject(

@@ -75,7 +75,7 @@ class MemoryQosSpec(Model):
     """
 
     def factor(self, version: Version) -> float | None:
-        """The one in force."""
+        """The throttling factor in force: the key's, else the default of the kubelet's version."""
         if self.memory_throttling_factor is not None or version >= THROTTLING_IS_A_CHOICE:
             return self.memory_throttling_factor
         return 0.8 if version < KEP_2570_FLOOR_FORMULA else 0.9

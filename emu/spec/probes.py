@@ -118,7 +118,7 @@ class ProbeSpec(Model):
 
     @property
     def handler(self) -> HttpGetSpec | TcpSocketSpec | ExecSpec | GrpcSpec:
-        """How it asks."""
+        """The one way in which the probe asks."""
         found = self.http_get or self.tcp_socket or self.exec or self.grpc
         if found is None:  # one whose mistakes are being looked for; it is never run
             raise AttributeError("no handler")
@@ -157,7 +157,7 @@ class PreStopSpec(Model):
 
     @property
     def handler(self) -> ExecSpec | HttpGetSpec | SleepSpec:
-        """What it does."""
+        """The one thing that the hook does."""
         found = self.exec or self.http_get or self.sleep
         if found is None:  # one whose mistakes are being looked for; it is never run
             raise AttributeError("no handler")

@@ -65,7 +65,7 @@ class ServiceSpec(PodSpec):
 
     @property
     def names(self) -> list[str]:
-        """Its revisions."""
+        """The names of its revisions, in the order in which they are made."""
         return list(self.revisions) or [revision_of(self.name, self)]
 
     @property
@@ -197,7 +197,7 @@ class ServicePlan:
 
     @property
     def names(self) -> list[str]:
-        """Its revisions."""
+        """The names of its revisions, in the order in which they are made."""
         return [one.name for one in self.revisions]
 
 

@@ -20,7 +20,7 @@ FULL = "pending request queue full\n"
 def ask(
     *headers: bytes, line: bytes = b"GET / HTTP/1.1", host: bytes | None = b"app.example.com", body: bytes = b""
 ) -> bytes:
-    """A request."""
+    """A request in HTTP/1.1 as it goes over the wire; without a Host if `host` is None."""
     lines = [line, *([b"Host: " + host] if host is not None else []), *headers]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
@@ -41,7 +41,7 @@ def post(*headers: bytes, body: bytes = b"") -> bytes:
 
 
 def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
-    """A chunked body."""
+    """A body in chunked framing, one chunk a piece."""
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + end
 
 

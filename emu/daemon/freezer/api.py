@@ -63,7 +63,6 @@ class FreezerExchange(Exchange):
             self._body += data
 
     def body_end(self) -> None:
-        """All of it is here."""
         self._task = asyncio.get_running_loop().create_task(self._act())
 
     async def _act(self) -> None:

@@ -48,7 +48,6 @@ class Reports:
             self._journal.send(text, fields, priority=priority)
 
     def close(self) -> None:
-        """The record is closed."""
         if self._events is not None:
             self._events.close()
 

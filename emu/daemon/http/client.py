@@ -184,7 +184,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Read from the app again, if that was paused."""
         if self._paused:
             self._paused = False
             self.transport.resume_reading()

@@ -44,7 +44,7 @@ class ClientSide(RequestSide, Protocol):
 
     @property
     def server(self) -> ServedBy:
-        """Its server."""
+        """The server that accepted the connection."""
 
     @property
     def peer_port(self) -> int:
@@ -149,7 +149,7 @@ class Exchange(AnyExchange):
     conn: ClientSide
 
     def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
-        """In one write."""
+        """Head and body in one write, so that a small answer is one packet."""
         last = self.conn.begin_answer(self)
         self.conn.write(http1.whole_answer(self.head, status, body, headers, last))
         self.conn.finish(self, not last)

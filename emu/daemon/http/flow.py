@@ -48,7 +48,7 @@ class FlowControl:
         """The client reads more slowly than was written so far."""
 
     def read(self, wanted: bool) -> None:
-        """Read on, or not."""
+        """Let the client's bytes in, or leave them in the kernel's buffer until its window is full."""
         if wanted == self.paused and not self._transport.is_closing():
             self.paused = not wanted
             if wanted:

@@ -56,7 +56,7 @@ class Decoder:
         return self.end()
 
     def begin(self) -> None:
-        """A block begins."""
+        """Forget the block before: fields, sizes and whether it may be remembered."""
         self.headers = []
         self.entered = []
         self.free = True

@@ -85,7 +85,7 @@ unpack_setting = struct.Struct(">HI").iter_unpack
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """A whole frame."""
+    """A frame as it goes over the wire: its head of nine bytes, then the payload."""
     return _head.pack(len(payload) << 8 | kind, flags, stream) + payload
 
 

@@ -196,7 +196,7 @@ def _learn_name(name: bytes) -> bytes:
 
 
 def plain_host(host: bytes) -> bool:
-    """Whether a Host is forwarded as it is."""
+    """Whether a Host was found valid before and is no address in brackets: it is forwarded without a check."""
     return host in _hosts and host[:1] != b"["
 
 

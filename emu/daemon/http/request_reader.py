@@ -34,7 +34,7 @@ class RequestReader:
         """A head is whole. Its body follows, then `on_message_complete`."""
 
     def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
+        """What came of the body, without its framing."""
 
     def on_message_complete(self, trailers: heads.Headers | None) -> None:
         """The request is read to its end."""

@@ -80,7 +80,7 @@ class Connections:
             idle.append(connection)
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close the idle connections; those in use are closed by the requests that have them."""
         for idle in self._idle.values():
             for connection in idle:
                 connection.drop()

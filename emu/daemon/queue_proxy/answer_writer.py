@@ -39,7 +39,7 @@ class AnswerWriter:
             head.chunked = False  # its end is written
 
     def put_end(self) -> None:
-        """The end of the body."""
+        """The last chunk of a chunked body; any other body ends by its length."""
         if self.head.chunked:
             self._out.append(http1.LAST_CHUNK)
 

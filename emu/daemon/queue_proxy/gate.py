@@ -118,7 +118,7 @@ class Gate:
         return answer is ProbeAnswer.ASK
 
     def probed(self, request: Held) -> None:
-        """It is over."""
+        """A probe of the app is over: what waited for it may go on, also the pause."""
         self._do(self._policy.probed(request, time.monotonic()))
 
     def ask_ready(self, request: Held, answer: Callable[[bool], None]) -> None:

@@ -158,7 +158,6 @@ class ProxiedStream(ProxiedExchange):
             self._stream.send_head(frames.encode([(b":status", b"%d" % status), *lower(pairs)]))
 
     def answer_begins(self, known: KnownAnswer) -> None:
-        """The head of the answer."""
         if self.over:
             return
         self._may_repeat = False
@@ -235,7 +234,6 @@ class ProxiedStream(ProxiedExchange):
         return True
 
     def answer_over(self, trailers: http1.Headers | None) -> None:
-        """The answer is whole."""
         self._to = None
         if self._kept is not None:
             self._head_over()

@@ -48,7 +48,7 @@ class StreamAsker(Protocol):
         """The answer's status is none that can be passed on."""
 
     def answer_begins(self, known: KnownAnswer) -> None:
-        """The head of the answer."""
+        """The app sent the head of its final answer."""
 
     def answer_kept(self, known: KnownAnswer) -> None:
         """The head of the answer to a HEAD; it counts once the app has ended it, in whatever way."""
@@ -63,7 +63,7 @@ class StreamAsker(Protocol):
         """The last piece of the body."""
 
     def answer_over(self, trailers: Headers | None) -> None:
-        """The answer is whole."""
+        """The app ended the answer, with trailers or without."""
 
     def app_failed(self, words: str, code: int | None) -> None:
         """The app, or the connection to it, gave the request up."""
@@ -166,7 +166,7 @@ class AppStream(Stream):
 
 
 class AppConnection(Connection):
-    """A connection to the app."""
+    """An HTTP/2 connection to the app; each of its streams is a request."""
 
     window = APP_WINDOW_BYTES
     conn_window = APP_CONNECTION_WINDOW_BYTES
@@ -349,7 +349,7 @@ class AppConnection(Connection):
 
 
 class Http2Connections:
-    """The connections to one address."""
+    """HTTP/2 connections to one address: at most one is opened at a time, and whoever needs it waits for it."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
@@ -417,7 +417,7 @@ class Http2Connections:
             connection.leave()
 
     def close(self) -> None:
-        """Close all."""
+        """Close the open connections, and give up the one that is being opened."""
         if self._opening is not None:
             self._opening.cancel()
         for connection in self._open:

@@ -210,7 +210,7 @@ class Observation:
                 observer.weight.adjust(observer.breaker.waiting, now)
 
     async def close(self) -> None:
-        """Close the ports."""
+        """Stop the exporter, and close the ports on which metrics are served."""
         if self._ticker is not None:
             self._ticker.cancel()
         for server in self._servers:

@@ -37,7 +37,7 @@ class Observer:
             self.metrics.queue_depth = self.breaker.inside
 
     def left(self, request: Counted, now: float, proxied: bool) -> None:
-        """It is over."""
+        """A request ended, in whatever way: concurrency falls, and metrics count it."""
         self.stats.left(now, proxied)
         if self.weight is not None:
             self.weight.left(request.head.content_length != 0, request.status == 0)
@@ -45,7 +45,7 @@ class Observer:
             self.count(request, now)
 
     def count(self, request: Counted, now: float) -> None:
-        """Count it in the metrics."""
+        """Add the request's duration, size and status to the metrics."""
         assert self.metrics is not None
         sent_at = request.sent_at
         request.outcomes(self.metrics).ended(

@@ -44,7 +44,7 @@ class RequestLog:
         self._requests[request] = _request(request, way)
 
     def end(self, request: Logged, status: int, size: int, latency_s: float) -> None:
-        """It is answered."""
+        """Write the line of a request that was answered; one that is not logged has none."""
         kept = self._requests.pop(request, None)
         if kept is None:
             return

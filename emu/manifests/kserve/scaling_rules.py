@@ -24,7 +24,7 @@ _MIB = 2**20
 
 
 def check_autoscaler_class(annotations: Mapping[str, str]) -> None:
-    """The annotation autoscalerClass."""
+    """Refuse an annotation autoscalerClass that names no autoscaler."""
     value = annotations.get(AUTOSCALER_CLASS)
     if value is not None and value not in _CLASSES:
         raise RefusedError(

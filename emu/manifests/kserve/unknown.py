@@ -22,7 +22,7 @@ _MODEL = (
 
 
 def unknown_fields(isvc: Yaml) -> Iterator[Finding]:
-    """One finding for each."""
+    """Each field that no InferenceService has; where it belongs, if that is known."""
     spec = mapping(isvc.get("spec"))
     for key in spec:
         if key not in _PARTS:

@@ -67,7 +67,7 @@ KEYS = {entry.name.replace("_", "-"): (entry.name, _parser(entry.name)) for entr
 
 @dataclass(frozen=True)
 class ConfigMap:
-    """What is in it."""
+    """What Knative's autoscaler reads from config-autoscaler."""
 
     config: AutoscalerConfig
     """With the default of each key that is absent or does not parse."""

@@ -38,7 +38,7 @@ class Panic:
 
 
 class Decision(NamedTuple):
-    """One decision, with what went in."""
+    """How many pods the KPA wants, and every figure from which that follows."""
 
     t: float
     metric: str

@@ -22,7 +22,7 @@ def written(spec: HpaSpec) -> dict[str, Any]:
 
 
 def written_behavior(behavior: Behavior) -> dict[str, Any]:
-    """Its field `behavior`."""
+    """A behavior as the field of a HorizontalPodAutoscaler spells it."""
     return {
         key: _rules(rules)
         for key, rules in (("scaleUp", behavior.up), ("scaleDown", behavior.down))

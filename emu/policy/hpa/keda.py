@@ -45,7 +45,7 @@ def refused_bounds(least: int, most: int, idle: int | None) -> Iterator[tuple[st
 
 @dataclass(frozen=True)
 class Trigger:
-    """One of spec.triggers."""
+    """One of a ScaledObject's spec.triggers."""
 
     type: TriggerType
     metric: Metric
@@ -65,7 +65,7 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Fallback:
-    """spec.fallback."""
+    """A ScaledObject's spec.fallback: how many replicas while a trigger cannot be asked."""
 
     failures: int
     """failureThreshold: it takes one more in a row."""

@@ -71,7 +71,7 @@ class ScalingRules:
 
 @dataclass(frozen=True)
 class Behavior:
-    """The field `behavior`."""
+    """A HorizontalPodAutoscaler's spec.behavior: how fast it may scale up and down."""
 
     up: ScalingRules | None = None
     down: ScalingRules | None = None

@@ -91,7 +91,7 @@ class Value:
 
 
 def as_files(values: Iterable[Value]) -> dict[str, str]:
-    """By file name."""
+    """Control files and what the kubelet writes to them."""
     return {one.file: one.value for one in values}
 
 

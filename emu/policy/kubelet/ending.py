@@ -37,7 +37,7 @@ def container_reason(
 
 @dataclass(frozen=True)
 class Ending:
-    """Of a container."""
+    """How long each step of a container's end may take."""
 
     hook_s: int
     """How long its preStop hook may run, if it has one."""

@@ -112,7 +112,7 @@ class Eviction:
 
 @dataclass(frozen=True)
 class Look:
-    """What came of one."""
+    """What one look of the eviction manager found and decided."""
 
     state: State
     attempted: bool = False

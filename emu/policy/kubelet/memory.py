@@ -116,12 +116,12 @@ class Levels:
 
     @property
     def burstable_weight(self) -> int:
-        """cpu.weight."""
+        """cpu.weight of the cgroup of all Burstable pods."""
         return cpu_weight(self.burstable_shares)
 
     @property
     def besteffort_weight(self) -> int:
-        """cpu.weight."""
+        """cpu.weight of the cgroup of all BestEffort pods."""
         return cpu_weight(self.besteffort_shares)
 
 

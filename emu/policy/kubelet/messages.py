@@ -12,5 +12,5 @@ def back_off_message(delay_s: float, container: str, pod: str = "") -> str:
 
 
 def back_off_event(container: str, pod: str) -> str:
-    """Of the event BackOff."""
+    """The message of the event BackOff."""
     return f"Back-off restarting failed container {container} in pod {pod}"

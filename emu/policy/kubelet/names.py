@@ -18,7 +18,7 @@ def qos_cgroup(qos: QosClass, driver: Driver, root: str = "/") -> str:
 
 
 def pod_cgroup(uid: str, qos: QosClass, driver: Driver, root: str = "/") -> str:
-    """A pod's cgroup."""
+    """A pod's cgroup, below the cgroup mount."""
     return _path([*_of_class(qos, root), pod_name(uid)], driver)
 
 

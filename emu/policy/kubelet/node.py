@@ -10,7 +10,7 @@ from emu.policy.kubelet.thresholds import MEMORY_AVAILABLE, Threshold
 
 @dataclass(frozen=True)
 class NodeMemory:
-    """Bytes."""
+    """What a node has for pods, in bytes."""
 
     kubepods_max: int
     """kubepods' memory.max; the eviction threshold is not taken from it."""

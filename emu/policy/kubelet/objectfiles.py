@@ -41,7 +41,7 @@ class ObjectFiles:
 
 @dataclass(frozen=True)
 class Content:
-    """Of one file."""
+    """What a file of a ConfigMap's or Secret's volume holds, and its mode."""
 
     data: bytes
     mode: int

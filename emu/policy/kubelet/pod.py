@@ -25,7 +25,7 @@ SYSTEM_CLASSES = {"system-cluster-critical": CRITICAL_PRIORITY, NODE_CRITICAL: C
 
 @dataclass(frozen=True)
 class Container:
-    """One container."""
+    """What a kubelet's decisions need to know of a container."""
 
     name: str
     resources: Resources = field(default_factory=Resources)

@@ -28,7 +28,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class ResizedContainer:
-    """A container of a pod to be resized."""
+    """A container with the sizes that it has and is to have."""
 
     name: str
     sizes: Sizes

@@ -54,7 +54,7 @@ class Amount:
         return self.text_of(capacity).value
 
     def text_of(self, capacity: int) -> Quantity:
-        """As a message has it."""
+        """The amount as the kubelet's messages spell it: a percentage becomes bytes of the capacity."""
         if self.quantity is not None:
             return self.quantity
         return Quantity(int64(float(capacity) * self.share) * 10**9, "binary")

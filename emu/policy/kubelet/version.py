@@ -49,5 +49,5 @@ def parse_version(text: str) -> Version:
 
 
 def shown(version: Version) -> str:
-    """(1, 34) → `1.34`."""
+    """A version as text: (1, 34) → `1.34`."""
     return f"{version[0]}.{version[1]}"

@@ -62,7 +62,7 @@ class Matcher:
 
 @dataclass(frozen=True)
 class Number:
-    """A number by itself."""
+    """A scalar: a number that is no series."""
 
     value: float
 

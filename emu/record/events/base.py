@@ -28,7 +28,7 @@ class Owner(NamedTuple):
 
     @property
     def whole_pod(self) -> Owner:
-        """The pod that it is in."""
+        """The owner that stands for the whole pod."""
         return Owner(self.pod, "", None)
 
 
@@ -56,7 +56,7 @@ def _plain(value: object) -> object:
 
 @dataclass(frozen=True, kw_only=True)
 class OfPod(Event):
-    """An event of one pod."""
+    """An event that names its pod."""
 
     pod: str = ""
     """The pod's name; empty in runs from before pods had names."""
@@ -79,7 +79,7 @@ class OfContainer(OfPod):
 
 @dataclass(frozen=True, kw_only=True)
 class OfCgroup(OfPod):
-    """An event of one cgroup."""
+    """An event that names the cgroup in which it happened."""
 
     label: str
     """`pod`, `queue-proxy`, `app`, `sandbox`, or the directory's name where the run did not say whose it is."""

@@ -38,7 +38,7 @@ class Stack:
 
     @property
     def columns(self) -> list[str]:
-        """All that is drawn."""
+        """The columns of a timeline that are drawn: the line's, then the areas'."""
         return [self.line[0], *(area.column for area in self.areas)]
 
 

@@ -80,7 +80,7 @@ class Tree:
 
 
 def tree_part(title: str, tree: Tree) -> Markup:
-    """The section with the tree."""
+    """The section that shows the tree of cgroups at a moment, with its tools for a moment's choice."""
     tools = element("div", "", id="tree-tools", class_="screen", role="toolbar", aria_label="moment", hidden="hidden")
     inner = join([element("thead", _head(tree)), table_body(tree, tree.rows)])
     names_are_long = any(len(row.name) > LONG_NAME for row in tree.rows if row.level == "pod")

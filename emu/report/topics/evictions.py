@@ -109,7 +109,7 @@ def _active(line: Timeline, t: float) -> int:
 
 
 def listing(study: Study) -> Listing | None:
-    """One row for each."""
+    """The evictions, a row each, with the kubelet's message."""
     rows = tuple((format_seconds(one.t), one.pod, one.text.strip()) for one in study.evictions)
     return Listing(("at", "pod", "message"), rows) if rows else None
 

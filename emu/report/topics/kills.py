@@ -113,7 +113,7 @@ def _held(kill: OomVerdict) -> str | None:
 
 
 def log(study: Study) -> Iterator[Entry]:
-    """Each, with what it is known from."""
+    """A line each OOM kill, with the witnesses that it is known from."""
     for kill in study.kills:
         who = victim_words(kill)
         who += " (frozen)" if kill.frozen else ""

@@ -26,7 +26,7 @@ def never_ready(study: Study) -> Iterator[Service]:
 
 
 def headlines(study: Study) -> list[str]:
-    """One for each."""
+    """A headline for each revision that was never ready, with its cause."""
     return [f"{one.title} was never ready, {_cause(study, one)[0]}" for one in never_ready(study)]
 
 

@@ -16,7 +16,7 @@ from emu.study.request_figures import request_figures
 
 
 def figures(study: Study) -> Figures:
-    """`phases`, each."""
+    """`phases` of summary.json, by name."""
     words = named(study)
     return {"phases": {phase.name: _phase(words, phase.name) for phase in study.phases}}
 

@@ -72,7 +72,7 @@ def _outcome(one: dict[str, Any]) -> str:
 
 
 def listing(study: Study) -> Listing | None:
-    """One row for each."""
+    """The resizes, a row each: who, to what limit, and what came of it."""
     rows = tuple(
         (
             format_seconds(one["time_s"]),

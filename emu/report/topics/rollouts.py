@@ -25,7 +25,7 @@ def rollout_figures(one: Rollout) -> Figures:
 
 
 def rollout_words(one: Rollout) -> str:
-    """One in a sentence."""
+    """A rollout in one sentence: when it was asked for, and when traffic moved."""
     traffic = in_words(one.traffic)
     ready = listed(list(one.waits_for))
     if one.steps:
@@ -55,7 +55,7 @@ def _gradual(one: Rollout, waited: str) -> str:
 
 
 def rollout_parts(view: View) -> Iterator[Part]:
-    """Each rollout."""
+    """The table of rollouts."""
     if view.study.rollouts:
         rows = tuple(
             (

@@ -131,7 +131,6 @@ class ProcessRuntime:
         return {} if tag in self._images else None
 
     def image_user(self, tag: str) -> int:
-        """The same for all."""
         return USER
 
     def image_user_text(self, tag: str) -> str:
@@ -149,7 +148,6 @@ class ProcessRuntime:
         return True
 
     def image_folders(self, tag: str) -> list[Path]:
-        """The root."""
         return [self._images[tag].folder] if tag in self._images else []
 
     def flatten(self, tag: str, into: str, labels: Mapping[str, str], scratch: Path) -> None:
@@ -332,11 +330,9 @@ class ProcessRuntime:
             folder.chmod(0o777)
 
     def fill_volume(self, name: str, files: Mapping[str, Content]) -> None:
-        """In its folder."""
         fill(self._volumes[name], files)
 
     def remove_volume(self, name: str) -> None:
-        """With all that is in it."""
         folder = self._volumes.pop(name, None)
         if folder is not None:
             leftovers.remove_volume(folder)

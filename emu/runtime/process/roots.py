@@ -158,7 +158,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def archive(folder: Path, file: Path) -> None:
-    """Its files in an archive."""
+    """Write a root's files into a tar archive."""
     _run([tool("tar"), "-c", "--numeric-owner", "-f", str(file), "-C", str(folder), "."], f"cannot archive {folder}")
 
 

@@ -53,7 +53,7 @@ _DOCKER_DISKS = 2
 
 @dataclass(frozen=True)
 class Machine:
-    """What the guest has."""
+    """The hardware that QEMU gives the guest, and how long its boot may take."""
 
     memory_bytes: int = 4 * 2**30
     cpus: int = 2

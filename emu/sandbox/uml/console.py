@@ -34,7 +34,7 @@ class GuestConsole:
         self._lines: deque[str] = deque([""], maxlen=_KEPT_LINES)
 
     def read(self) -> None:
-        """Read what is there."""
+        """Take in what the guest has printed so far, without waiting."""
         with suppress(BlockingIOError):
             while data := os.read(self.fd, 65536):
                 if self._log is not None:

@@ -31,7 +31,7 @@ _MODULES = "modules"
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel in the cache."""
+    """A User-Mode Linux kernel that was fetched into the cache."""
 
     folder: Path
 
@@ -42,7 +42,7 @@ class Kernel:
 
     @property
     def program(self) -> Path:
-        """The executable."""
+        """The kernel as an executable of this machine."""
         return self.folder / _PROGRAM
 
     @property

@@ -16,7 +16,7 @@ State = Literal["pending", "starting", "ready", "not ready", "terminating"]
 
 @dataclass(frozen=True)
 class PodLife:
-    """A pod of a service."""
+    """When a pod of a service was made, ready and asked to end."""
 
     pod: str
     made_s: float
