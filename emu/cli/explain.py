@@ -125,12 +125,12 @@ def init(files: tuple[Path, ...]) -> None:
 
 
 def _is_scenario(path: Path) -> bool:
-    from emu.files.named import read_text
+    from emu.files.named import STDIN, read_text
     from emu.scenario.manifests import kind_of
     from emu.scenario.reading import find_scenario
 
     name = str(path)
-    if name == "-":
+    if name == STDIN:
         return False
     if not path.exists():
         return "/" not in name and path.suffix not in (".yaml", ".yml", ".json") and bool(find_scenario(name))

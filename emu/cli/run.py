@@ -28,7 +28,15 @@ from emu.run.machine import where
 from emu.run.screen import Screen
 from emu.runtime import images
 from emu.scenario.manifests import kind_of
-from emu.scenario.reading import find_scenario, has_secrets, needs_docker, read_scenario, resolve, variants_of
+from emu.scenario.reading import (
+    DEFAULT_SCENARIO,
+    find_scenario,
+    has_secrets,
+    needs_docker,
+    read_scenario,
+    resolve,
+    variants_of,
+)
 from emu.spec import ScenarioSpec
 from emu.spec.values import UNDESCRIBED
 
@@ -38,7 +46,6 @@ _QUIET_S = 1800.0
 _ENDED_EARLY = ("the run ended early", "its process in the guest was killed")
 _BY_SIGNAL = 128
 """The exit status of a process that a signal ended is above this by the signal's number."""
-DEFAULT_SCENARIO = "queue-proxy-oom"
 
 
 @click.command()

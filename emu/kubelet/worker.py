@@ -25,13 +25,13 @@ from emu.kubelet.termination import Termination
 from emu.messages import Endpoint
 from emu.policy import lifecycle
 from emu.policy.kubelet.actuation import Write
+from emu.policy.kubelet.ending import KILLED
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
 from emu.policy.scheduling import Verdict
 from emu.record.events import ContainerExited, EventLog, KubeletEvent, Note, now
 from emu.runtime.api import ContainerStatus, EngineGone, Runtime, RuntimeEvent
 
-_SIGKILLED = 137
 _START_ERROR = 128
 """The exit code of a container that could not be started, whatever the engine has (containerd,
 internal/cri/server/container_start.go).
@@ -303,7 +303,7 @@ class PodWorker:
         state = replace(state, exit_code=_START_ERROR) if could_not_start else state
         event = _exit_of(instance, state, asked=asked, killed_for=killed_for)
         oom = event.docker_oom_killed is True or self._containers.counted_a_kill(instance)
-        if event.exit_code == _SIGKILLED and killed_for is None:
+        if event.exit_code == KILLED and killed_for is None:
             oom = oom or self._containers.pod_counted_a_kill()
         self._status.exited(event, oom=oom, could_not_start=could_not_start)
         self._record_view()

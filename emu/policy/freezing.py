@@ -26,9 +26,6 @@ from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
-UNAVAILABLE = 503
-"""The status of a request that could not be forwarded because the app could not be resumed."""
-
 
 @dataclass(frozen=True)
 class FreezeRule:
@@ -173,18 +170,18 @@ class Freezing(Generic[Key]):
     def probed(self, key: Key, now: float) -> list[Action[Key]]:
         """A probe that was asked of the app is over."""
         self._probes.discard(key)
-        return self._probes_over(now)
+        return self._probes_over()
 
     def checked(self, ready: bool, now: float) -> list[Action[Key]]:
         """The outcome of a check; an old one is of no interest once a request has come."""
         self._asking = False
         if self.state is not State.CHECKING:
-            return self._probes_over(now)
+            return self._probes_over()
         self._ready = ready
         if ready:
             started, self._failures = self._failures > 0, 0
             # One that has just become ready is given its grace: what it was started for is about to come.
-            return self._idle(now) if started else self._grace_over(now)
+            return self._idle(now) if started else self._grace_over()
         self._failures += 1
         self.state = State.GRACE
         self._due = now + max(self.rule.grace_s, self._retry_s())
@@ -236,7 +233,7 @@ class Freezing(Generic[Key]):
         if self._due is None or self._due > now:
             return actions
         if self.state is State.GRACE:
-            return [*actions, *self._grace_over(now)]
+            return [*actions, *self._grace_over()]
         if self.state is State.RETRYING:
             return [*actions, *self._resume()]
         return actions
@@ -265,9 +262,9 @@ class Freezing(Generic[Key]):
             return []
         self.state = State.GRACE
         self._due = now + max(self.rule.grace_s, wait_s)
-        return self._grace_over(now) if self._due <= now else []
+        return self._grace_over() if self._due <= now else []
 
-    def _grace_over(self, now: float) -> list[Action[Key]]:
+    def _grace_over(self) -> list[Action[Key]]:
         self._due = None
         if self._probes or self._asking:  # nothing is paused while it is asked
             self.state = State.GRACE  # until they are over
@@ -279,10 +276,10 @@ class Freezing(Generic[Key]):
         self.state = State.PAUSING
         return [Command.PAUSE]
 
-    def _probes_over(self, now: float) -> list[Action[Key]]:
+    def _probes_over(self) -> list[Action[Key]]:
         """The last probe may have been all that held the pause back."""
         held = self.state is State.GRACE and self._due is None and not (self._probes or self._asking)
-        return self._grace_over(now) if held else []
+        return self._grace_over() if held else []
 
     def _frozen(self) -> list[Action[Key]]:
         self.state = State.FROZEN  # whoever came while the pause was under way waits already

@@ -31,6 +31,7 @@ from emu.scenario.variants import is_comparison, variant_root
 from emu.spec import OWN_FOOTPRINT, PodSpec, ScenarioSpec
 
 DEFAULT_SCENARIO = "queue-proxy-oom"
+"""What `emu run` without a name runs, and what lists of scenarios begin with."""
 _FOOTPRINT = "pod.queueProxy.footprint"
 _SUFFIXES = (".yaml", ".yml")
 _PLAIN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -201,11 +202,6 @@ def _wrong_footprint(spec: ScenarioSpec, source: str) -> list[EmuError]:
     except partial.UNREADABLE:
         pass
     return []
-
-
-def load_resolved(path: Path) -> ScenarioSpec:
-    """The scenario of a run directory, as `resolve` wrote it."""
-    return read_scenario(read_text(path), str(path))
 
 
 def has_secrets(spec: ScenarioSpec) -> bool:

@@ -14,6 +14,7 @@ No single witness is enough (cgroup-v2.rst, "memory.events", and measured kills)
 from __future__ import annotations
 
 from emu.messages import QUEUE_PROXY, SANDBOX
+from emu.policy.kubelet.ending import KILLED
 from emu.policy.oom_victims import points
 from emu.record.events import Owner
 from emu.record.samples import NODE
@@ -25,7 +26,7 @@ from emu.study.model.instances import Instance, container_of
 from emu.study.model.kills import Candidate, OomVerdict
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
-from emu.study.oom_pieces import EXIT_S, JOIN_S, KILLED, Kill, collect, within
+from emu.study.oom_pieces import EXIT_S, JOIN_S, Kill, collect, within
 from emu.study.requests import most_in_flight
 from emu.study.restraints import is_full
 
@@ -62,7 +63,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
     timeline = study.timelines.get(instance.owner)
     pod = study.timelines.get(instance.owner.whole_pod)
     whose = {"pod": pod, "node": study.node}.get(level, timeline)
-    evidence, contradicts = _voices(study, kill, died)
+    evidence, contradicts = _voices(kill, died)
     swap_limit = _swap_limit(first, level, instance, whose, t)
     began = study.first_request_to(instance.pod)
     return OomVerdict(
@@ -164,7 +165,7 @@ def _levels_by_counters(study: Study, kill: Kill) -> list[str]:
     return levels or ["host"]
 
 
-def _voices(study: Study, kill: Kill, died: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _voices(kill: Kill, died: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     instance = kill.instance
     evidence = [MEMORY_EVENTS] if kill.counted else []
     contradicts = []

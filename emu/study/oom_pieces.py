@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from emu.policy.kubelet.ending import KILLED
 from emu.study.counters import Rise, rises
 from emu.study.kernel_log import LoggedKill
 from emu.study.model.instances import Instance
 from emu.study.model.study import Study
 
-KILLED = 137
-"""128 + SIGKILL."""
 JOIN_S = 1.0
 """Two records this close may report the same kill: a sample, an event and a log line come from different readers."""
 EXIT_S = 10.0

@@ -22,7 +22,6 @@ from emu.scenario.reading import (
     BuiltIn,
     builtin_scenarios,
     find_scenario,
-    load_resolved,
     load_scenario,
     read_scenario,
     resolve,
@@ -173,7 +172,7 @@ def test_what_is_resolved_reads_as_the_same_scenario(builtin: BuiltIn, tmp_path:
     spec = loaded(builtin.name)
     path = tmp_path / "scenario.yaml"
     path.write_text(resolve(spec), encoding="utf-8")
-    assert load_resolved(path) == spec
+    assert read_scenario(path.read_text(), str(path)) == spec
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ _NAME_OR_BLANKS = re.compile(rb"[ !#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _BLANKS = b" \t"
 METHODS = frozenset((b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"PATCH", b"OPTIONS"))
-FIRST_LINE_QUOTED = 80
 _KEEPS_BLANK = frozenset((b"transfer-encoding", b"host", b"x-forwarded-for"))
 """Fields of which the blank counts that a fold without words leaves at their end; elsewhere it goes when written."""
 

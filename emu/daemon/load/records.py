@@ -11,8 +11,6 @@ from pathlib import Path
 
 from emu.messages import DONE, SENT
 
-FLUSH_BYTES = 64 * 1024
-
 
 class Records:
     """The lines that say what became of each request, in the order in which it happened; `flush` them often.

@@ -16,8 +16,6 @@ class Timing:
     """From one decision to the next, and a slot of the scale-down delay (multiscaler.go, tickInterval)."""
     scrape_s: float = 1.0
     """From one scrape to the next (collector.go, scrapeTickInterval)."""
-    report_s: float = 1.0
-    """From one report of the activator or of queue-proxy to the next."""
     bucket_s: float = 1.0
     """What is reported within it adds up (config.go, BucketSize)."""
     look_again_s: float = 3.0

@@ -115,7 +115,7 @@ def propose(
         return _failed(metric, NO_MATCH)
     wanted, why = _decided(metric, counted, requests, groups, first[0], current, timing)
     utilization, average = (first[1], first[2]) if requests is not None else (None, first[1])
-    return Proposal(wanted, _sentence(metric, utilization, average, wanted, why), utilization, average)
+    return Proposal(wanted, _sentence(metric, utilization, average, why), utilization, average)
 
 
 def _decided(
@@ -283,7 +283,7 @@ def _guessed(groups: _Groups, ratio: float, unready: bool) -> str:
     return "with " + " and ".join(said) if said else "with no sample of some"
 
 
-def _sentence(metric: Metric, utilization: int | None, average: int | None, wanted: int, why: str) -> str:
+def _sentence(metric: Metric, utilization: int | None, average: int | None, why: str) -> str:
     if utilization is not None:
         return f"{metric.name} is {utilization} % of the requests, {metric.target} % wanted: {why}"
     shown = amount(metric.name, average or 0)

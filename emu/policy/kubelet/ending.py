@@ -15,6 +15,7 @@ from emu.policy.kubelet.version import EVICTION_GRACE, NEWEST, SOFT_EVICTION_GRA
 LEAST_GRACE_S = 2
 """Between SIGTERM and SIGKILL, whatever a preStop hook has used of the grace period (minimumGracePeriodInSeconds)."""
 KILLED = 137
+"""The exit code of a process that SIGKILL ended: 128 + 9. An OOM kill leaves it, and so does every other SIGKILL."""
 Reason = Literal["OOMKilled", "Completed", "Error"]
 
 

@@ -18,7 +18,7 @@ def sections(view: View, figure: Figure, scenario_text: str | None) -> Iterator[
     """Everything under the picture."""
     study = view.study
     yield from topic_sections(on_page(), view)
-    yield element("div", join([_machine(study), _measured(study, figure)]), class_="columns")
+    yield element("div", join([_machine(study), _measured(study)]), class_="columns")
     yield _notes(study)
     yield _kernel_log(study)
     yield section("Scenario, as resolved", scenario_part(scenario_text))
@@ -57,7 +57,7 @@ def _how_often(cost: RecorderCost) -> str:
     return f"{asked}, and up to {longest} apart to cost less of the CPU"
 
 
-def _measured(study: Study, figure: Figure) -> Markup:
+def _measured(study: Study) -> Markup:
     cost = study.recorder
     if cost is None:
         return section("How it was measured", element("p", "The recorder left no report.", class_="missing"))

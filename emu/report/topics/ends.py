@@ -6,13 +6,12 @@ import signal
 from typing import Any
 
 from emu.messages import SANDBOX
-from emu.policy.kubelet.ending import LEAST_GRACE_S
+from emu.policy.kubelet.ending import KILLED, LEAST_GRACE_S
 from emu.record.events import SCALE_DOWN
 from emu.report.words import listed
 from emu.study.logs import drain_s
 from emu.study.model.instances import Instance, Stop, container_of
 from emu.study.model.study import Study
-from emu.study.oom_pieces import KILLED
 from emu.units import format_bytes, format_seconds, often
 
 SHM_BYTES = 64 * 2**20
