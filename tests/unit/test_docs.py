@@ -204,3 +204,20 @@ def test_paths_in_a_drawing_end_before_the_next_words(drawing: str) -> None:
         if kind == "path" and y == other_y and int(x) < int(other_x) < int(x) + 8 * len(html.unescape(path))
     ]
     assert close == []
+
+
+def test_the_changelog_has_one_line_for_each_thing() -> None:
+    """Below Unreleased are Added, Changed and Fixed, each by topic; an entry is one line of at most 120 columns, and
+    no two are the same.
+    """
+    _, unreleased, *_ = re.split("^## .*$", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert re.findall("^### (.*)$", unreleased, re.MULTILINE) == ["Added", "Changed", "Fixed"]
+    lines = [line for line in unreleased.splitlines() if line and not line.startswith("### ")]
+    entries = [line for line in lines if line.startswith("- ")]
+    topics = {line for line in lines if not line.startswith("- ")}
+    assert [line for line in topics if not re.fullmatch(r"[A-Za-z][A-Za-z, -]{3,39}", line)] == [], "a wrapped entry?"
+    assert [line for line in entries if len(line) > 120 or line[-1] not in ".)"] == []
+    assert len(entries) == len(set(entries))
+    assert re.findall(r"^(?!\n|- |###).+\n(?!\n)", unreleased, re.MULTILINE) == [], (
+        "a topic has an empty line after it"
+    )

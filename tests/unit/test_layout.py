@@ -154,6 +154,12 @@ def test_every_module_has_a_room() -> None:
     assert {name for floor in FLOORS for name in floor} - {room(module) for module in modules()} == set()
 
 
+def test_whoever_opens_the_package_sees_its_rooms_at_a_glance() -> None:
+    """Directly in emu/ are at most 24 entries."""
+    entries = {module.split(".")[1] for module in modules() if module.startswith("emu.")} | {"__init__"}
+    assert len(entries) <= 24, sorted(entries)
+
+
 def test_nothing_is_long() -> None:
     """No function above 65 lines, no class above 300, no file above 450: what grows beyond is two things."""
     long = [
