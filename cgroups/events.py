@@ -31,6 +31,7 @@ class OpenFile:
 
     def open(self) -> Self:
         """Open the file; once it is open this does nothing. Raises as `cgroups.files.read` does."""
+        # Opened once: a poll wakes for changes since the last read through this very descriptor.
         if self._fd is None:
             try:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)

@@ -82,6 +82,7 @@ class Cgroup:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._created and self.exists():
+            # Only what this object made; a directory with processes cannot be removed, so these go first.
             self.kill()
             self.remove()
 
@@ -111,6 +112,7 @@ class Cgroup:
             ) from error
         except OSError as error:
             raise files.explain(error, self.path, what) from error
+        # mkdir(2) works in any file system, and in cgroup v1; only cgroup v2 fills a new directory with this file.
         if not (self.path / "cgroup.controllers").exists():
             self.path.rmdir()
             raise errors.NoCgroup2(
@@ -217,6 +219,7 @@ class Cgroup:
             except FileNotFoundError:
                 return
             except OSError as error:
+                # One may have come in since the last look, or not quite left: look and try again.
                 if error.errno == errno.EBUSY and time.monotonic() < end and not self.children():
                     self.wait_empty(max(0.0, end - time.monotonic()))
                     continue
@@ -225,6 +228,7 @@ class Cgroup:
 
     def _kill_one_by_one(self) -> None:
         signalled: set[int] = set()
+        # Until a look finds nobody new: what is not killed yet may fork meanwhile. 0 is one of another namespace.
         while new := {pid for group in self.walk() for pid in group.procs()} - signalled - {0}:
             for pid in new:
                 with contextlib.suppress(ProcessLookupError):

@@ -37,6 +37,7 @@ def write(path: Path, text: str, mode: int = 0o666) -> None:
 
 def _replace(path: Path, data: bytes, mode: int, keep_mode: int | None = None) -> None:
     unfinished = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.unfinished")
+    # Beside its target: a rename is one step only within a file system. O_EXCL: no link is followed.
     fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(fd, "wb") as file:

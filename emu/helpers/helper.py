@@ -134,6 +134,7 @@ class Helper:
             return
         if process.stdin is not None:
             with suppress(BrokenPipeError):
+                # First: a helper ends by itself when its standard input does, and writes what it knows.
                 process.stdin.close()
         if terminate and process.poll() is None:
             process.terminate()

@@ -68,6 +68,7 @@ class Node:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # First: that the engine's stream ends is no loss of the engine from here on.
         self._over.set()
         self._starter.close()
         if self._stream is not None:

@@ -128,6 +128,7 @@ class Pod:
             self.cgroup.control(self._files)
             stack.callback(self._empty_dirs.remove)
             self._empty_dirs.make()
+            # Last noted, first undone: volumes and the cgroup can go once nothing runs in them.
             stack.callback(self._remove_containers)
             self._stack = stack.pop_all()
         return self
@@ -236,6 +237,7 @@ class Pod:
         path, group = self.cgroup.container_path(made), files.get("memory.oom.group") == "1"
         instance = Instance(self.name, container, attempt, made, name, path, role, oom_group=group)
         self.instances.append(instance)
+        # Before it starts: else the recorder would know its cgroup by the directory's name alone.
         self.on_create(instance)
         return instance
 

@@ -85,6 +85,7 @@ class Pods:
 
     def place(self, pod: Pod) -> None:
         """Make the cgroup of a pod that was planned; its containers come with `Pod.open` and a worker."""
+        # Noted before it is made: what is half made is removed, too.
         self._made.append(pod)
         self.update()
         pod.__enter__()
@@ -95,6 +96,7 @@ class Pods:
         if pod not in self._made:
             return
         pod.close(why)
+        # Only now: until its cgroup is gone, what protects its memory stays above it.
         self._made.remove(pod)
         self.update()
         self.on_remove(pod.name)

@@ -257,6 +257,7 @@ class PodWorker:
             self._status.refused(name, error.why)
             self._record_view()
             return
+        # Before it runs: its end is looked up by id, and may be the next fact.
         self.instances[name] = instance
         self._status.created(name)
         try:

@@ -78,6 +78,7 @@ def _socket_in(namespace: str) -> socket.socket:
         if libc.setns(fd, _CLONE_NEWNET) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), namespace)
+        # It answers for the namespace in which it was made, whoever uses it later.
         made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
     finally:
         os.close(fd)

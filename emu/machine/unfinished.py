@@ -40,6 +40,7 @@ def alone(lock: Path, on_wait: Callable[[], object]) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
+        # The lock goes with it. Its file stays: removed, whoever waits would hold another lock than who comes next.
         os.close(fd)
 
 

@@ -25,6 +25,7 @@ def is_zram(area: str) -> bool:
 
 def swap_to(device: str, before: Sequence[str]) -> None:
     """Swap to a device that was made, and no more to what there is `before`. EmuError."""
+    # The new area first: what the others hold needs room when they are switched off.
     _run("mkswap", f"/dev/{device}")
     _run("swapon", f"/dev/{device}")
     for area in before:
@@ -33,6 +34,7 @@ def swap_to(device: str, before: Sequence[str]) -> None:
 
 def back(before: Sequence[str], device: str) -> None:
     """Swap to what there was `before` again, and remove the device. EmuError."""
+    # Those first, likewise.
     for area in before:
         if area not in [one for one, _ in areas()]:
             _run("swapon", area)

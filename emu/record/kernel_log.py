@@ -60,6 +60,7 @@ class KernelLog:
 
     def _keep(self, record: KmsgRecord, moment: float) -> None:
         raw = record.raw.rstrip(b"\n").replace(b"\n", b"\\n")
+        # The line before the event: whoever finds the kill finds the kernel's words on it.
         with writing(self._path):
             os.write(self.fd, b"%.6f %b\n" % (moment, raw))
         kill = self._oom.feed(record)

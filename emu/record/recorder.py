@@ -198,6 +198,7 @@ class Recorder:
             self._find_cgroups(pod)
         self._kernel_log.read()
         slow = moment >= self._next_slow
+        # A copy, as `_gone` takes out. In the order in which they came, so a pod is read before its containers.
         for watched in list(self._watched.values()):
             of = self._pods.get(watched.owner.pod)
             if of is None:
@@ -276,6 +277,7 @@ class Recorder:
         for container_id, owner in self._names.items():
             if container_id in directory:
                 return owner
+        # Its name may still be in the pipe: it was sent before the container was started.
         if not self._stop:
             self._read_names()
         unknown = Owner(pod, directory, None)
@@ -312,6 +314,7 @@ class Recorder:
         self._watched.pop(watched.path, None)
         pod = self._pods.get(watched.owner.pod)
         if pod is not None:
+            # The next tick looks again: one may have gone and another come since the links were counted.
             pod.links = -1
             if watched.owner.container in (SANDBOX, ""):
                 pod.listeners.forget()

@@ -157,6 +157,7 @@ class SampleWriter:
     def _write(self, packed: bytes) -> None:
         written = os.write(self._fd, packed)
         if written < len(packed):
+            # What was written of it is taken back, so that the file ends with a whole sample.
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

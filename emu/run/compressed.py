@@ -50,6 +50,7 @@ def _zram_in_place_of_disks() -> Iterator[None]:
     before = zram.areas()
     names = [area for area, _ in before]
     device = zram.unused()
+    # On record before it is changed: `emu clean` undoes what a killed run leaves.
     with changed(ZRAM, {"areas": names, "device": device}):
         zram.make(device, sum(size for _, size in before))
         zram.swap_to(device, names)

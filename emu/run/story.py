@@ -1,10 +1,10 @@
-"""The story of one run, readable from top to bottom: build, record, start, drive, stop, study, report."""
+"""The story of one run, readable from top to bottom: build, record, start, drive, stop. Its study comes after it."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -57,6 +57,7 @@ from emu.units import format_bytes
 
 if TYPE_CHECKING:
     from emu.run.start_image import AppImage
+    from emu.run.starts import Starts
 
 _PULSE_S = 10.0
 
@@ -88,6 +89,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     end = Ending(run, log, screen)
     began = now()
     with end, compressed_swap(spec) as zswap, ExitStack() as stack:
+        # First in, last out: whatever is undone below can still be recorded.
         stack.callback(log.close)
         stack.enter_context(registered(run_id))
         freezer = _start_freezer(spec, engine, run, run_id, log, stack)
@@ -113,19 +115,16 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             log.append(_began(spec, run_id, facts, disks, began=began, cgroup=pods.cgroup))
             end.begun = True
             _say_what_is_not_applied(spec, foreign, log, screen)
+            # Before any pod is made: a cgroup's first sample is of its beginning.
             recorder = stack.enter_context(RunRecorder(run, log, spec.recorder.interval))
             if spec.watches_node:
                 recorder.follow_node(pods.cgroup)
             _announce(pods, recorder, freezer)
             keep = partial(_keep_going, recorder, freezer, interrupts, _Pulse(run))
             if spec.starts is not None and image is not None:
-                from emu.run.starts import Starts
-
                 pod = plan("")
                 pods.place(pod)
-                its_log = log.of_pod(pod.name)
-                starts = Starts(spec, pod, image, engine, run, its_log, say=screen.step, check=keep)
-                stack.enter_context(starts).measure()
+                stack.enter_context(_starts(spec, pod, image, engine, run, log, screen, keep)).measure()
             else:
                 resizing = Resizing(_node_rules(spec), log, on_done=pods.update)
                 evictions = _evictions(spec, pods.cgroup, log)
@@ -138,10 +137,26 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 driving.drive(planned, engine, stack)
         screen.end_live()
         screen.step("stopping the pod and cleaning up")
+    # Only now: the journal and the end of the record are what that room was kept for.
     run.release()
     _keep_journal(run, run_id, pods, began, log)
     end.write()
     return end.status
+
+
+def _starts(
+    spec: ScenarioSpec,
+    pod: Pod,
+    image: AppImage,
+    engine: Runtime,
+    run: RunDir,
+    log: EventLog,
+    screen: Screen,
+    keep: Callable[[], None],
+) -> Starts:
+    from emu.run.starts import Starts
+
+    return Starts(spec, pod, image, engine, run, log.of_pod(pod.name), say=screen.step, check=keep)
 
 
 def _evictions(spec: ScenarioSpec, cgroup: Path, log: EventLog) -> Evictions | None:

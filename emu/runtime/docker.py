@@ -283,7 +283,10 @@ class Engine(DockerImages):
         """
         with asking("cannot follow the engine's events"):
             stream = self._api.events(
-                since=int(time.time()), filters={"label": label, "type": "container"}, decode=True
+                # From a moment before: what happens between the request and its first answer is not missed.
+                since=int(time.time()),
+                filters={"label": label, "type": "container"},
+                decode=True,
             )
             on_open(stream)
             yield from map(_event, stream)

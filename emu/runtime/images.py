@@ -63,6 +63,7 @@ def prepare(progress: Progress = lambda _: None) -> Artifacts:
     if not (home / "complete").exists():
         home.parent.mkdir(parents=True, exist_ok=True)
         with alone(home.parent / ".lock", lambda: progress("waiting for another emu that makes the images' base")):
+            # Asked again under the lock: whoever held it may have made it.
             if not (home / "complete").exists():
                 _make(home, suite, progress)
     return Artifacts(home / "rootfs.tar", home / "site-packages", key)
@@ -75,6 +76,7 @@ def _make(home: Path, suite: str, progress: Progress) -> None:
         progress("fetching the Python packages that the containers import")
         _fetch_packages(_python_version(scratch / "rootfs.tar"), scratch / "site-packages")
         (scratch / "complete").touch()
+        # mkdtemp(3) made it for its owner alone; who builds images in a guest is another user.
         scratch.chmod(0o755)
         if home.exists():
             shutil.rmtree(home)

@@ -141,6 +141,7 @@ class CgroupfsPod(PodCgroup):
         """Make it and our parent, controllers enabled from the root down."""
         Cgroup(self._mount.path / PARENT).create(exist_ok=True)
         Cgroup(self.path).create()
+        # From the root down: a cgroup can hand on only the controllers that it was given.
         enable_down_to(self.path, *CONTROLLERS, mount=self._mount)
         Cgroup(self.path).enable(*CONTROLLERS)
 
@@ -209,6 +210,7 @@ class SystemdPod(PodCgroup):
     def remove(self) -> None:
         """Stop the slice, which stops all below it, and forget its properties and theirs."""
         self.kill()
+        # Listed before the slice stops: its directories go with it, their properties stay in /run/systemd.
         below = [path.name for path in self.path.rglob("*.slice")]
         self._systemctl("stop", self.slice)
         self._systemctl("revert", self.slice, *below)

@@ -113,6 +113,7 @@ class Freezer:
 
     async def _act(self, pod: FreezerPod, action: str, arrived: float) -> None:
         async with self._lock(pod.name):
+            # Before anything else: a reclaim under way would take what a resumed container needs next.
             self._reclaimer.stop(pod.name)
             if action == PAUSE:
                 self._reclaimer.keep(self._pods)
@@ -138,6 +139,7 @@ class Freezer:
                 took = await in_thread(self._threads, self._method.freeze, target)
             except (CgroupError, EmuError) as error:
                 if self._mode != KNATIVE_MODE:
+                    # The one that failed, too: its freeze may have been asked for, and come true late.
                     await self._undo(pod, [*done, target])
                 self._fail(pod, PAUSE, target.name, f"{error.what}: {error.why}")
             done.append(target)
@@ -177,6 +179,7 @@ class Freezer:
             self._fail(pod, RESUME, *failures[0])
 
     async def _thaw(self, pod: FreezerPod, target: Target, arrived: float) -> None:
+        # While it is still frozen: its own faults would read the same pages one by one.
         await self._reclaimer.fetch(pod, target)
         took = self._method.thaw_at_once(target)
         if took is None:

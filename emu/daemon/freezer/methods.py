@@ -83,6 +83,7 @@ class CgroupMethod(Method):
         try:
             return Took(None, freeze.freeze(group, DEADLINE_S))
         except DeadlineMissed:
+            # The kernel keeps the request: without this it would freeze later, when nobody expects it.
             group.core.freeze = False
             raise
 
@@ -163,6 +164,7 @@ def reclaim(target: Target, amount: str, stop: Callable[[], bool]) -> Reclaimed:
         except FileAbsent:
             raise
         except CgroupError as error:
+            # EAGAIN: less was reclaimed than asked for, which `held` shows.
             if error.errno not in (errno.EAGAIN, errno.EINTR):
                 raise
         now_left = wanted - (before.current - held(group).current)

@@ -254,6 +254,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if asker is None:
             self.drop()  # no request was sent
             return
+        # Copied before anything is called: the buffer is every connection's.
         data = _buffer[:nbytes].tobytes()
         head_end = 0
         if self._ready and self.known is not None and not self._head_only:
@@ -353,6 +354,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def _end(self, rest: bytes) -> None:
         """The answer is whole; a connection on which more comes unasked is not used again."""
+        # Let go of first: from within `answer_end` the connection may be given to another request.
         asker, self.asker = self.asker, None
         if asker is not None:
             asker.answer_end(self._reusable and not rest and not self.closed)
@@ -366,6 +368,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self.asker.request_ready()
 
     def _fail(self, why: Exception) -> None:
+        # Read before `drop` forgets it.
         asker = self.asker
         self.drop()
         if asker is not None:

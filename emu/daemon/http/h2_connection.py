@@ -183,6 +183,7 @@ class Connection(Receiver):
     def _set_window(self, value: int) -> None:
         if value > frames.MOST_WINDOW:
             raise ProtocolError("SETTINGS_INITIAL_WINDOW_SIZE", ErrorCodes.FLOW_CONTROL_ERROR)
+        # It holds for open streams, too, whose windows may become negative by it (RFC 9113, 6.9.2).
         more, self.peer_window = value - self.peer_window, value
         for stream in list(self.streams.values()):
             stream.credit += more

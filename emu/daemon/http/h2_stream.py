@@ -193,6 +193,7 @@ class Sender(asyncio.BufferedProtocol):
         """A head goes out now."""
         if self.closed or stream.reset_code is not None or stream.local_done:
             return
+        # In front of the first head after the peer's change (RFC 7541, 4.2).
         if self._resized:
             block, self._resized = self._resized + block, b""
         self._out.append(frames.head_frames(stream.id, block, end, self.most_frame))
@@ -327,6 +328,7 @@ class Sender(asyncio.BufferedProtocol):
 
     def write_out(self) -> None:
         """Write what was made for the other side."""
+        # Before anything is written: what is added meanwhile is due again.
         self._dirty = False
         out = self._out
         if self.goodbye or self.acks:

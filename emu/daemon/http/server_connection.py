@@ -42,6 +42,7 @@ class DownstreamConnection(Turns, asyncio.BufferedProtocol):
         self.server.connection_came(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        # Else it would count for good among the clients that read too slowly (`Stuck`).
         self.flow.resume_writing()
         self.abandon()
         self.server.connection_gone(self)
@@ -50,6 +51,7 @@ class DownstreamConnection(Turns, asyncio.BufferedProtocol):
         return _head_buffer if self._in_head else _buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        # Copied before anything is called: the buffer is every connection's.
         data = _buffer[:nbytes].tobytes()
         state = self.state
         if state is IDLE:

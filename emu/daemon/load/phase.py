@@ -112,6 +112,7 @@ class PhaseRun:
             return time.monotonic()
         begin = self.load.begin_at + self.phase.start_s
         if self.phase.follows and self._before:
+            # Shielded: whoever waits here may be cancelled, and the others keep waiting for it.
             begin = await asyncio.shield(self._before[-1]._over_at)
         await _sleep_until(begin)
         return begin

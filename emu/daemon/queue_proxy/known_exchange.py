@@ -184,6 +184,7 @@ class KnownExchange(Http1Exchange):
         self.over = True
         self.status = known.status
         known.pass_on(data, conn.transport)
+        # Given back before `leave` lets the next request in, which can use it at once.
         proxy.app.give_back(app, now)
         admission.in_flight -= 1
         admission.timeouts.end(self)

@@ -31,6 +31,7 @@ class _File:
         try:
             if self.fd < 0:
                 self.fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # One write(2) with O_APPEND: the lines of several processes do not mix. After a torn one, a fresh line.
             written = os.write(self.fd, b"\n" + line if self._torn else line)
             if written < len(line):
                 self._torn = True

@@ -143,8 +143,10 @@ class Container:
             raise
         finally:
             os.close(output_end)
+        # The follower's own, so that `_on_end` may close the other, under its lock, while this one is polled.
         life = os.dup(begun.pidfd)
         self._pidfd, self._begun = begun.pidfd, begun
+        # Before it is followed: no `die` may come ahead of its `start`.
         self._notify("start", {})
         follow = threading.Thread(target=self._follow, args=(begun, output, life), name=self.id[:12], daemon=True)
         self._follower = follow
@@ -194,6 +196,7 @@ class Container:
         with suppress(CgroupError):
             Cgroup(self.place.cgroup).kill()
         self.finished_at = _stamp()
+        # Before `_ended`: whoever waits for the end reads the exit code next.
         self.exit_code = _NOT_KNOWN if status is None else _exit_code(os.waitstatus_to_exitcode(status))
         self._ended.set()
         self._notify("die", {"exitCode": str(self.exit_code)})
@@ -212,6 +215,7 @@ class Container:
     def signal(self, number: Signals) -> None:
         """Send its main process a signal; SIGKILL is for all of it. Nothing happens where it does not run."""
         with self._pidfd_lock:
+            # Under the lock it is open or -1, never the number of a file that was opened since.
             if self._pidfd < 0:
                 return
             self._notify("kill", {"signal": str(int(number))})

@@ -55,6 +55,7 @@ def main(fd: int) -> None:
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake)
+    # With SIG_DFL nothing would wake the poll, with SIG_IGN there would be no status to reap.
     signal.signal(signal.SIGCHLD, lambda *_: None)
     poller = select.poll()
     poller.register(connection, select.POLLIN)
@@ -80,6 +81,7 @@ def _reap(connection: socket.socket) -> None:
     """Report who has ended."""
     while True:
         try:
+            # Until none is left: signals do not queue, so one SIGCHLD may stand for several children.
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
@@ -98,7 +100,9 @@ def _begin(connection: socket.socket, own: int, number: int, asked: int, output:
             if pid == 0:
                 _become(asked, output, state)
         finally:
+            # Without it the next fork would join this container's pids, and fail once its first process has ended.
             _check(_libc.setns(own, _NEWPID), "setns")
+        # The pid is surely its own: only `_reap` frees it, and that runs in this thread.
         pidfd = os.pidfd_open(pid)
         socket.send_fds(connection, [json.dumps({"number": number, "pid": pid}).encode()], [pidfd])
         os.close(pidfd)
@@ -122,11 +126,13 @@ def _become(file: int, output: int, state: int) -> NoReturn:
         os.dup2(output, 2)
         _make_namespaces(asked)
         _make_mounts(asked)
+        # Before the root changes: /proc is this machine's. And as root, who alone may lower it.
         adj = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         os.write(adj, str(asked["oom_score_adj"]).encode())
         _limit_files(asked["files"])
         procs = os.open(asked["procs"], os.O_WRONLY | os.O_CLOEXEC)
         os.chroot(asked["root"])
+        # chroot(2) leaves the working directory where it was, outside.
         os.chdir("/")
         os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
         _drop_rights(asked["user"])
@@ -150,6 +156,7 @@ def _make_namespaces(asked: Asked) -> None:
 def _make_mounts(asked: Asked) -> None:
     """A root to read only, with a /tmp of its own; what is mounted in it is seen by nobody else."""
     root = asked["root"]
+    # First: a mount below a shared root would show up on this machine.
     _mount("", "/", "", _REC | _PRIVATE)
     _bind(root, root, writable=False)
     _mount("tmpfs", f"{root}/tmp", "tmpfs", _NOSUID | _NODEV, "size=16m,mode=1777")  # noqa: S108  the container's
@@ -170,6 +177,7 @@ def _limit_files(most: int) -> None:
 
 def _drop_rights(user: int) -> None:
     """For good: neither a file nor a later exec gives any back."""
+    # In this order: each step needs a capability or a user that a later one gives up.
     capability = 0
     while _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
@@ -211,6 +219,7 @@ def _run(file: str, argv: list[str], env: dict[str, str]) -> NoReturn:
 def _bind(source: str, target: str, *, writable: bool) -> None:
     _mount(source, target, "", _BIND)
     if not writable:
+        # mount(2) ignores MS_RDONLY for a new bind; the second call replaces all flags, so it repeats those there.
         has = os.statvfs(target).f_flag
         kept = sum(flag for held, flag in _KEPT.items() if has & held)
         _mount("", target, "", _REMOUNT | _BIND | _RDONLY | kept)

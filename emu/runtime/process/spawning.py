@@ -85,6 +85,7 @@ class Spawner:
             with suppress(queue.Empty):
                 found = answer.get(timeout=_SAID_S if self.alive else 0)
         finally:
+            # Who comes from here on is ended by `_began`; who came before it is in the queue, and ended below.
             with self._deciding:
                 del self._asked[number]
             if found is None:
@@ -105,12 +106,14 @@ class Spawner:
             os.close(state)
             raise
         finally:
+            # Our copies too: the pipe ends only when no process has its other end any more.
             os.close(file)
             os.close(state_end)
         return state
 
     def close(self) -> None:
         """End it; what it started goes on."""
+        # It wakes the thread that reads; a close alone would leave that waiting.
         self._connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._connection.close()
@@ -142,6 +145,7 @@ class Spawner:
 
     def _began(self, pid: int, number: int, pidfd: int) -> None:
         begun = Begun(pid, pidfd, queue.Queue())
+        # Before anyone has the answer: its end may be the next message.
         self._ends[pid] = begun.end
         with self._deciding:
             asked = self._asked.get(number)

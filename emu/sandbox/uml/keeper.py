@@ -101,6 +101,7 @@ def narrow(paths: list[str]) -> bool:
         if _libc.syscall(_LANDLOCK + 1, rules, 1, struct.pack("=Qi", allowed, fd), 0) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
         os.close(fd)
+    # The kernel takes a ruleset from a process without CAP_SYS_ADMIN only then.
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     restricted: bool = _libc.syscall(_LANDLOCK + 2, rules, 0) == 0
     os.close(rules)
@@ -115,6 +116,7 @@ def start(argv: list[str], scratch: str, console_fd: int, seat: Seat) -> int:
     try:
         os.setsid()
         seat.pin(0)
+        # If the keeper itself is killed, only this ends the guest.
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a panicking kernel aborts; its core would be gigabytes
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -202,10 +204,12 @@ def main() -> None:
     child = start(argv, scratch, console_fd, seat)
     note = Path(scratch) / KERNEL
     note.with_suffix(".tmp").write_text(json.dumps({"pid": child, "started": start_time(child) or -1}))
+    # By rename: `emu clean` reads a whole note or none.
     note.with_suffix(".tmp").rename(note)
     for fd in [console_fd, *line_fds]:  # so that their other ends see the end of the guest
         os.close(fd)
     why = wait(child, life_fd, seat)
+    # From here on the guest is being ended: a second SIGTERM would stop that halfway.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if why:
         with contextlib.suppress(OSError):  # the console has no reader any more

@@ -61,6 +61,7 @@ class Agent:
             self.arrange()
             wait = _BEAT_S if self.command is None or self.command.ended_at is None else 0.05
             for key, events in self.selector.select(wait):
+                # What came before it in this turn may have closed it.
                 if key.fd in self.watched:
                     key.data(events)
             self.finish_command()
