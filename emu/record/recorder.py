@@ -342,7 +342,7 @@ class Recorder:
 
     def _write_back(self) -> None:
         """Start writing out what was recorded, without waiting: where the run directory is another machine's file
-        system (hostfs in our own kernel), the page cache of this one would be lost with it.
+        system (hostfs in the sandbox), the page cache of this one would be lost with it.
         """
         for fd in (self._writer.fd, self._log.fd, self._kernel_log.fd):
             if fd >= 0:
