@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from emu.report.compare.compare import Row
+from emu.report.compare.rows import Row
 from emu.report.compare.text import gib_s
 from emu.report.page.canvas import MOST_POINTS, PIXELS, Figure, Trace, look, safe
 from emu.report.page.downsample import keep_peaks, nice_step

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from emu.record.rundir import RunDir
-from emu.report.compare.compare import Row, rows_of, unmet
+from emu.report.compare.compare import unmet
 from emu.report.compare.figure import comparison_figure
+from emu.report.compare.rows import Row, rows_of
 from emu.report.compare.text import SCALING, figures, ms, scaling
 from emu.report.page.header import expectations, headline
 from emu.report.page.html import Markup, element, exact_size, join, section, table, unbroken

@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from emu.report.compare.compare import Row, rows_of, unmet
+from emu.report.compare.compare import unmet
+from emu.report.compare.rows import Row, rows_of
 from emu.report.text import Table, expected_table
 from emu.report.words import latency_cells
 from emu.study.measures import SHARES

@@ -13,9 +13,11 @@ from rich.console import Console
 
 from emu.policy.expectations import parse_expectation, show_figure
 from emu.record.rundir import RunDir
-from emu.report.compare.compare import Row, _kills, compare, rows_of, scaled_headline
+from emu.report.compare.compare import compare
 from emu.report.compare.figure import comparison_figure, waits_of
 from emu.report.compare.page import _chip
+from emu.report.compare.rows import Row, rows_of
+from emu.report.compare.words import kills_words, scaled_headline
 from emu.report.finish import RunReport, finish, look, render
 from emu.study.study import read_study
 from tests import fake_runs
@@ -225,7 +227,7 @@ def test_a_name_of_all_variants_is_no_comparison() -> None:
 def test_kills_of_child_processes_are_called_that() -> None:
     """A variant whose container lived on is not compared as if it had been killed, too."""
     rows = [Row("one", oom_kills=2, spared=True), Row("group", oom_kills=1), Row("all", oom_kills=1, spared=True)]
-    said = [_kills(row) for row in rows]
+    said = [kills_words(row) for row in rows]
     assert said == ["2 of child processes with one", "1 with group", "1 of a child process with all"]
 
 
