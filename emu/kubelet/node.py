@@ -1,8 +1,9 @@
 """The kubelet's part in a run: it waits for facts, and the worker of each pod acts on them.
 
 Threads gather facts (the engine's events, one for each probe that is asked, one for each container that ends) and put
-them into one queue; `turn`, called from the run's own loop, is the only place in a run that waits. Pods are work
-items: any number of them share the queue and the engine's stream of events.
+them into one queue; `turn`, called from the run's own loop, is the only place in a run under load that waits. Pods
+are work items: any number of them share the queue and the engine's stream of events. A measurement of starts has no
+node: it makes each container itself, and notes when each step is done (`emu.run.starts`).
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import Any, Self
 
 from emu.kubelet.eviction import Evictions
 from emu.kubelet.facts import EngineLost, Fact
+from emu.kubelet.output import keep_output, not_followed
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.resizing import Resizing
 from emu.kubelet.starter import Starter
 from emu.kubelet.worker import PodWorker
 from emu.policy.lifecycle import ContainerState
 from emu.policy.scheduling import Verdict
-from emu.record.events import DockerEvent, EventLog, KubeletEvent, Note, now
+from emu.record.events import DockerEvent, EventLog, KubeletEvent, now
 from emu.record.rundir import RunDir
 from emu.runtime.api import LABEL_RUN, EngineGone, Runtime, RuntimeEvent
 
@@ -212,14 +214,9 @@ class Node:
 
     def _follow_output(self, instance: Instance) -> None:
         try:
-            path = self._run.new_log(instance.pod, instance.container, instance.attempt)
-            with path.open("ab", buffering=0) as file:
-                for part in self._engine.logs(instance.id):
-                    file.write(part)
+            keep_output(self._engine, self._run, instance)
         except EngineGone:
             return  # the run hears of it where it asks for more than words
         except Exception as error:
             if not self._over.is_set():
-                self._log.append(
-                    Note(t=now(), what=f"the output of {instance.name} could not be followed", why=str(error))
-                )
+                self._log.append(not_followed(instance, error))

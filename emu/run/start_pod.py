@@ -9,9 +9,10 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu.daemon.freezer.methods import held, is_frozen, reclaim
 from emu.daemon.freezer.pods import Target
+from emu.kubelet.output import keep_output, not_followed
 from emu.kubelet.pod import Instance, Pod
 from emu.messages import APP, QUEUE_PROXY, SANDBOX
-from emu.record.events import ContainerReady, EventLog, MemoryReclaimed, Note, now
+from emu.record.events import ContainerReady, EventLog, MemoryReclaimed, now
 from emu.record.rundir import RunDir
 from emu.runtime.api import Runtime
 
@@ -121,14 +122,9 @@ class StartPod:
 
     def _follow_output(self, instance: Instance) -> None:
         try:
-            path = self._run.new_log(instance.pod, instance.container, instance.attempt)
-            with path.open("ab", buffering=0) as file:
-                for part in self._engine.logs(instance.id):
-                    file.write(part)
+            keep_output(self._engine, self._run, instance)
         except Exception as error:
-            self._log.append(
-                Note(t=now(), what=f"the output of {instance.name} could not be followed", why=str(error))
-            )
+            self._log.append(not_followed(instance, error))
 
     # --- what is read
 

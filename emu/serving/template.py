@@ -103,14 +103,35 @@ def pod_template(
     """
     if isinstance(spec, NamedPodSpec) and spec.plain:
         return _plain(spec)
-    has_volume = _has_volume(spec.app)
-    return PodTemplate(
+    return replace(
+        _of_pod(spec, has_volume=_has_volume(spec.app)),
         containers=(
             *(_init(one) for one in spec.init_containers),
             *((_queue_proxy(spec, freezer, of, time_scale),) if spec.has_queue_proxy else ()),
             _app(spec, app_image, of),
             *(_sidecar(one, _of_revision(of) if spec.has_queue_proxy else None) for one in spec.sidecars),
         ),
+        port=QUEUE_PORT if spec.has_queue_proxy else spec.app.port,
+        labels=_labels(of) if spec.has_queue_proxy else {},
+    )
+
+
+def _plain(spec: NamedPodSpec) -> PodTemplate:
+    """A pod without a queue-proxy: what its user asks for and nothing else, as Kubernetes runs it."""
+    return replace(
+        _of_pod(spec, has_volume=any(one.is_app for one in spec.plain)),
+        containers=(
+            *(_init(one) for one in spec.init_containers),
+            *(_plain_container(one) for one in spec.plain),
+        ),
+        port=next((one.port for one in spec.plain if one.port is not None), None),
+    )
+
+
+def _of_pod(spec: PodSpec, *, has_volume: bool) -> PodTemplate:
+    """What is the pod's, with a queue-proxy or without. `has_volume`: for the files that are made for it."""
+    return PodTemplate(
+        containers=(),
         memory=spec.memory,
         io_weight=spec.io.weight,
         volumes=(Volume(_DATA, spec.own_files),) if has_volume else (),
@@ -123,32 +144,6 @@ def pod_template(
         preempts=spec.preemption_policy != "Never",
         restart_policy=spec.restart_policy,
         back_off=_back_off(spec),
-        port=QUEUE_PORT if spec.has_queue_proxy else spec.app.port,
-        labels=_labels(of) if spec.has_queue_proxy else {},
-        objects=objects(spec.config_maps, spec.secrets),
-    )
-
-
-def _plain(spec: NamedPodSpec) -> PodTemplate:
-    """A pod without a queue-proxy: what its user asks for and nothing else, as Kubernetes runs it."""
-    return PodTemplate(
-        containers=(
-            *(_init(one) for one in spec.init_containers),
-            *(_plain_container(one) for one in spec.plain),
-        ),
-        memory=spec.memory,
-        io_weight=spec.io.weight,
-        volumes=(Volume(_DATA, spec.own_files),) if any(one.is_app for one in spec.plain) else (),
-        empty_dirs=tuple(_empty_dir(one) for one in spec.volumes),
-        shm_bytes=spec.shm_size,
-        grace_s=spec.grace_s,
-        last_grace_s=spec.termination_grace_period_seconds or 0,
-        priority=spec.effective_priority,
-        priority_class=spec.priority_class_name or "",
-        preempts=spec.preemption_policy != "Never",
-        restart_policy=spec.restart_policy,
-        back_off=_back_off(spec),
-        port=next((one.port for one in spec.plain if one.port is not None), None),
         objects=objects(spec.config_maps, spec.secrets),
     )
 
