@@ -17,13 +17,9 @@ from emu.policy.autoscaling.settings import GROUP, ClusterConfig, Settings, reac
 from emu.policy.autoscaling.timing import Timing, scaled
 
 _TIMING = Timing()
-TICK_S = _TIMING.tick_s
 SCRAPE_S = _TIMING.scrape_s
-LOOK_AGAIN_S = _TIMING.look_again_s
 NEVER_ACHIEVED = "ProgressDeadlineExceeded: Initial scale was never achieved"
 """Of a revision that never was ready, once the autoscaler has given it up (revision_lifecycle.go)."""
-ACTIVATION_TIMEOUT_S = ClusterConfig().progress_deadline_s + _TIMING.activation_buffer_s
-"""A pod that does not become ready for so long is given up."""
 
 
 @dataclass(frozen=True)

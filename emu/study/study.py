@@ -36,7 +36,8 @@ from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Failure, Study
 from emu.study.oom import exit_reason, judge
 from emu.study.reached import in_flight_by_pod, with_pods
-from emu.study.reasons import give_reasons, read_ends
+from emu.study.reasons import give_reasons
+from emu.study.recorded_ends import read_ends
 from emu.study.requests import count_in_flight, read_requests
 from emu.study.scaling import scale_use, with_reasons
 from emu.study.services import rollouts, services

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.policy.scaling import ACTIVATION_TIMEOUT_S, LOOK_AGAIN_S, NEVER_ACHIEVED, TICK_S, Scaling, ScalingRule
+from emu.policy.autoscaling.timing import Timing
+from emu.policy.scaling import NEVER_ACHIEVED, Scaling, ScalingRule
 
+TICK_S, LOOK_AGAIN_S = Timing().tick_s, Timing().look_again_s
+ACTIVATION_TIMEOUT_S = ScalingRule().progress_deadline_s + Timing().activation_buffer_s
 RULE = ScalingRule(window_s=6.0, grace_s=6.0)
 STEP_S = 0.25
 

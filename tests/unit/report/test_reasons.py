@@ -18,7 +18,8 @@ from emu.report.summary import summarize
 from emu.report.topics.reasons import in_words, reason_words, reasons_by_outcome
 from emu.report.topics.requests import client_sentences
 from emu.study.model.services import Service
-from emu.study.reasons import LONGEST_WORDS, give_reasons
+from emu.study.reasons import give_reasons
+from emu.study.recorded_ends import LONGEST_WORDS
 from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, POD_NAME, FakeRun
