@@ -137,7 +137,7 @@ class BodyModel(Model):
 
     @property
     def form(self) -> str:
-        """Which of its forms it has."""
+        """The key that says what the body is: `size`, `text`, `json`, `file` or `base64`."""
         return next((name for name in _FORMS[1:] if name in self.given), "size")
 
     @property

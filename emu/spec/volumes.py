@@ -109,14 +109,14 @@ class SecretFilesSpec(ConfigMapFilesSpec):
 
 
 class ConfigMapVolumeSpec(ConfigMapFilesSpec):
-    """A ConfigMap as a volume."""
+    """Files with what a ConfigMap of the pod holds, to read only."""
 
     default_mode: Mode = MODE
     """The mode of its files, as a number. Default: 420, which is 0644."""
 
 
 class SecretVolumeSpec(Model):
-    """A Secret as a volume."""
+    """Files with what a Secret of the pod holds, to read only."""
 
     secret_name: ObjectName
     """The Secret, from `secrets`."""

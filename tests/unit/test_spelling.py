@@ -135,3 +135,26 @@ def test_a_public_method_is_described_once() -> None:
                 elif not kind.name.startswith("_"):
                     silent.append((f"{module}.{kind.name}", method.name))
     assert [f"{where}.{name}" for where, name in silent if name not in described] == []
+
+
+_SMALL = re.compile(
+    r"a(ll|nd?|re|s|t)?|be|by|each|f(or|rom)|ha(s|ve)|how|i[fnst]|its|not|o[fnr]|one|th(at|e|ere|ese|is)|to"
+    r"|wh(at|en|ere|ether|ich|ose|o)|with"
+)
+
+
+def _stems(text: str) -> set[str]:
+    """The words of a name or a sentence, less their endings and what binds them."""
+    found = re.findall("[a-z]+", re.sub("([A-Z])", r" \1", text).lower())
+    return {re.sub("(?<=...)(ies|ing|ed|es|s|e)$", "", word) for word in found if not _SMALL.fullmatch(word)}
+
+
+def test_a_docstring_says_more_than_its_name() -> None:
+    """Whatever only repeats the name is noise: say what the thing is to its reader, or nothing where that may be."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    assert [
+        f"{module}.{node.name}: {text}"
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, kinds) and (text := ast.get_docstring(node)) and _stems(text) <= _stems(node.name)
+    ] == []
