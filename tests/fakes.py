@@ -63,7 +63,7 @@ from emu.record.events import (
 from emu.record.rundir import RunDir
 from emu.record.samples import HOST, NODE, SampleWriter
 from emu.runtime.api import OWN_VOLUME, ContainerStatus, Labelled, RuntimeEvent, VolumeKind
-from emu.runtime.docker import ContainerRequest, Engine, Executed
+from emu.runtime.docker import ContainerRequest, Executed
 from emu.runtime.podcgroup import PodCgroup
 
 MIB = 2**20
@@ -781,17 +781,18 @@ class FakePodCgroup(PodCgroup):
         """The test's folder goes by itself."""
 
 
-def fake_pod(template: PodTemplate, engine: Engine, cgroup: PodCgroup, log: EventLog, name: str = "pod") -> Pod:
+def fake_pod(template: PodTemplate, engine: FakeEngine, cgroup: PodCgroup, log: EventLog, name: str = "pod") -> Pod:
     """A pod of the run `it`; its containers are `it.<name>.<container>.<number>`."""
     volumes = Volumes(engine, template, "it", name, "1:0")
     return Pod(template, name, Host(engine, "it", NodeRules(2**30), "1:0"), cgroup, log, volumes)
 
 
-class FakeEngine(Engine):
-    """An engine whose containers are entries in a list: they start at once, and end on SIGTERM or a test's word."""
+class FakeEngine:
+    """A runtime whose containers are entries in a list: they start at once, and end on SIGTERM or a test's word. It
+    is no Engine: what it lacks fails, and no test reaches a real one through it.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self.made: list[ContainerRequest] = []
         self.running: dict[str, bool] = {}
         self.exit_codes: dict[str, int] = {}

@@ -18,7 +18,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import emu
 from emu.errors import EmuError
@@ -26,9 +26,6 @@ from emu.machine import command
 from emu.machine.paths import images_dir, own_cache_dir
 from emu.machine.unfinished import alone, unfinished
 from emu.runtime.api import LABEL_DIGEST
-
-if TYPE_CHECKING:
-    from emu.runtime.docker_images import DockerImages
 
 BASE, APP, QUEUE_PROXY = "emu/base", "emu/app", "emu/queue-proxy"
 _RECIPE = 1
@@ -196,8 +193,18 @@ class BuiltImage:
     digest: str
 
 
+class ImageBuilder(Protocol):
+    """Knows which images there are, and builds one from files, with labels."""
+
+    def image_labels(self, tag: str) -> dict[str, str] | None:
+        """An image's labels; None where there is no such image."""
+
+    def build(self, tag: str, files: Mapping[str, Path | bytes], labels: Mapping[str, str]) -> None:
+        """Build an image, in place of one with this name."""
+
+
 def ensure(
-    engine: DockerImages, artifacts: Artifacts, progress: Progress = lambda _: None, *, rebuild: bool = False
+    engine: ImageBuilder, artifacts: Artifacts, progress: Progress = lambda _: None, *, rebuild: bool = False
 ) -> list[BuiltImage]:
     """See that the engine has our three images, built from today's sources; builds what is missing."""
     done: list[BuiltImage] = []

@@ -28,7 +28,6 @@ from pathlib import Path
 import emu
 from emu.machine import command, paths
 from emu.runtime import images
-from emu.runtime.docker_images import DockerImages
 from emu.sandbox.qemu import image as disks
 from emu.sandbox.qemu import leftovers
 from emu.sandbox.qemu.accelerator import MEMORY, accelerator
@@ -155,7 +154,7 @@ def _docker_disks(base: str) -> list[Path]:
     return sorted(found, key=lambda path: path.stat().st_mtime)
 
 
-class _NoEngine(DockerImages):
+class _NoEngine:
     """Has no image and builds none: emu.runtime.images passes it what it would build, and from what."""
 
     def image_labels(self, tag: str) -> dict[str, str] | None:
