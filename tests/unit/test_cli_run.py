@@ -15,13 +15,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu.cli import run as cli_run
 from emu.cli.main import main
 from emu.cli.run import _report, record
 from emu.errors import EmuError
 from emu.machine import toplevel
 from emu.record.rundir import RunDir
-from emu.run import story
+from emu.run import play, story
 from emu.run.screen import Screen
 from emu.runtime import images
 from emu.sandbox.qemu import runs
@@ -142,7 +141,7 @@ def test_a_sandbox_that_is_lost(
 
     monkeypatch.setattr(uml, "Guest", LostGuest)
     monkeypatch.setattr(images, "prepare", lambda *_: None)
-    monkeypatch.setattr(cli_run, "_choose", lambda *_: "sandbox")
+    monkeypatch.setattr(play, "choose", lambda *_: "sandbox")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(SystemExit) as left:
         main(["run", "app-oom", "--out", str(out)])
@@ -172,7 +171,7 @@ def test_a_virtual_machine_that_is_lost(
         return 137
 
     monkeypatch.setattr(runs, "record", lost)
-    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    monkeypatch.setattr(play, "choose", lambda *_: "vm")
     with pytest.raises(SystemExit) as left:
         main(["run", "app-oom", "--out", str(out), "--set", "sandbox.swap=1Gi", "--json"])
     assert left.value.code == 2
@@ -192,7 +191,7 @@ def test_a_virtual_machine_that_does_not_boot_leaves_no_run(tmp_path: Path, monk
         raise GuestError("the virtual machine failed", "it had not booted after 900 s", "allow more")
 
     monkeypatch.setattr(runs, "record", fails)
-    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    monkeypatch.setattr(play, "choose", lambda *_: "vm")
     with pytest.raises(SystemExit) as left:
         main(["run", "app-oom", "--out", str(tmp_path / "run")])
     assert left.value.code == 2
@@ -218,7 +217,7 @@ def test_a_run_that_ends_in_its_guest_before_it_begins(
 ) -> None:
     """A signal may find its process there still starting: it ends then without a word of its own."""
     monkeypatch.setattr(runs, "record", lambda *_: status)
-    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    monkeypatch.setattr(play, "choose", lambda *_: "vm")
     arguments = ["run", "app-oom", "--out", str(tmp_path / "run")]
     assert toplevel.run(lambda: main(arguments, standalone_mode=False)) == leaves
     assert said in capsys.readouterr().err
@@ -238,7 +237,7 @@ def test_a_run_directory_that_cannot_be_made_is_found_before_anything_is_downloa
         raise EmuError("cannot make the base image's root file system", "no mirror answers", "apt-get update")
 
     monkeypatch.setattr(images, "prepare", fails)
-    monkeypatch.setattr(cli_run, "_choose", lambda *_: "sandbox")
+    monkeypatch.setattr(play, "choose", lambda *_: "sandbox")
     (tmp_path / "file").touch()
     for out, tried in ((tmp_path / "file" / "run", []), (tmp_path / "run", ["images"])):
         with pytest.raises(SystemExit) as left:
@@ -256,7 +255,7 @@ def test_a_signal_while_the_images_are_made_leaves_no_run(tmp_path: Path, monkey
         time.sleep(60)
 
     monkeypatch.setattr(images, "prepare", killed)
-    monkeypatch.setattr(cli_run, "_choose", lambda *_: "sandbox")
+    monkeypatch.setattr(play, "choose", lambda *_: "sandbox")
     arguments = ["run", "app-oom", "--out", str(tmp_path / "run")]
     assert toplevel.run(lambda: main(arguments, standalone_mode=False)) == 130
     assert not (tmp_path / "run").exists()
@@ -279,9 +278,9 @@ def test_runs_that_begin_in_the_same_second_have_a_directory_each(
         return 0
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_run, "datetime", Stopped)
+    monkeypatch.setattr(play, "datetime", Stopped)
     monkeypatch.setattr(runs, "record", recorded)
-    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    monkeypatch.setattr(play, "choose", lambda *_: "vm")
     for _ in range(3):
         CliRunner().invoke(main, ["run", "app-oom"])
     assert places == [f"20260102T030405Z-app-oom{rest}" for rest in ("", "-2", "-3")]
@@ -297,7 +296,7 @@ def test_a_record_that_was_removed_meanwhile_is_an_error(
         return 0
 
     monkeypatch.setattr(runs, "record", removed)
-    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    monkeypatch.setattr(play, "choose", lambda *_: "vm")
     with pytest.raises(SystemExit) as left:
         main(["run", "app-oom", "--out", str(tmp_path / "run")])
     assert left.value.code == 2
