@@ -21,7 +21,7 @@ HELP_OPTIONS = ["-h", "--help"]
 _ELSEWHERE = {
     "calibrate": "calibrate",
     "conformance": "conformance",
-    "doctor": "sandbox",
+    "doctor": "doctor",
     "explain": "explain",
     "export": "report",
     "freezer": "freezer",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu.cli.sandbox import doctor
+from emu.cli.doctor import doctor
 from emu.doctor import facts as host
 from emu.errors import EmuError
 from emu.run.machine import not_applied
