@@ -20,10 +20,11 @@ from emu.spec.container import (
     SidecarSpec,
     TaskSpec,
 )
+from emu.spec.freezer import FreezerSpec
 from emu.spec.io import IoControls, IoCostSpec, IoMaxSpec, IoRates, NodeIo
 from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
-from emu.spec.pod import FreezerSpec, PodMemory, PodSpec, RestartPolicy
+from emu.spec.pod import PodMemory, PodSpec, RestartPolicy
 from emu.spec.pods import NamedPodSpec, PlainContainerSpec
 from emu.spec.probes import ExecSpec, GrpcSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
 from emu.spec.request import BodyModel, RequestModel, WorkSpec

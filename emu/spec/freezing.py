@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from emu.spec.freezer import FreezerSpec
 from emu.spec.load import PhaseModel
-from emu.spec.pod import FreezerSpec
 from emu.spec.values import SpecError
 
 
