@@ -12,6 +12,8 @@ import click
 import pytest
 
 from emu.cli.main import all_commands
+from emu.conformance.cases import CASES
+from emu.conformance.strings import sheets
 from emu.record import events
 from emu.record.rundir import RunDir
 from emu.report.summary import summarize
@@ -221,3 +223,12 @@ def test_the_changelog_has_one_line_for_each_thing() -> None:
     assert re.findall(r"^(?!\n|- |###).+\n(?!\n)", unreleased, re.MULTILINE) == [], (
         "a topic has an empty line after it"
     )
+
+
+def test_the_wire_cases_are_counted() -> None:
+    """README and the changelog say how many cases and strings `emu conformance` plays."""
+    strings = sum(len(sheet.wires) for sheet in sheets())
+    said = f"plays {len(CASES)} wire cases and {strings:,} byte strings"
+    assert said in README
+    assert said in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"{strings:,} byte strings" in (ROOT / "docs" / "queue-proxy-differences.md").read_text(encoding="utf-8")
