@@ -33,6 +33,9 @@ def words(rows: list[Row]) -> list[str]:
         said = _led_by_room(whole, said)
     if len({row.swapped_by for row in whole if row.swapped_by}) > 1:
         said = _led_by(["; ".join(f"{row.name}: {row.swapped or 'nothing was swapped'}" for row in whole)], said)
+    if len({row.charged for row in whole}) > 1:
+        each = "; ".join(f"{row.charged or 'none'} with {row.name}" for row in whole)
+        said = _led_by([f"Page cache charged at the end: {each}"], said)
     if reads := _slow_reads(whole):
         said = _led_by([reads], said)
     if started := starts_compared((row.name, row.starts) for row in whole):

@@ -16,8 +16,8 @@ from emu.record.rundir import RunDir
 from emu.report.compare.compare import compare
 from emu.report.compare.figure import comparison_figure, waits_of
 from emu.report.compare.page import _chip
-from emu.report.compare.rows import Row, rows_of
-from emu.report.compare.words import kills_words, scaled_headline
+from emu.report.compare.rows import Row, _charged, rows_of
+from emu.report.compare.words import kills_words, scaled_headline, words
 from emu.report.finish import RunReport, finish, look, render
 from emu.study.study import read_study
 from tests import fake_runs
@@ -288,3 +288,18 @@ def test_of_variants_with_several_pods_the_picture_shows_all_pods_together(tmp_p
     assert len(ticks) > 1
     old = comparison_figure(rows, {row.name: replace(study, node=None) for row in rows})
     assert old.layout["yaxis"]["title"]["text"] == "the pod's memory.current"
+
+
+def test_variants_with_an_init_container_are_compared_by_who_is_charged() -> None:
+    """An init container's page cache is the pod's once it is gone; what the app read again is the app's."""
+    gone = {"ready": True, "state": {"reason": "Completed"}, "file_end_bytes": 19 << 20}
+    app = {"ready": True, "state": {"reason": None}, "file_end_bytes": 181 << 20}
+    summary = {"containers": {"download": gone, "app": app}, "pod": {"file_end_bytes": 200 << 20}}
+    charged = _charged(summary)
+    assert charged == "181 MiB to app and 19 MiB to the pod alone"
+    assert _charged({"containers": {"app": app}, "pod": {"file_end_bytes": 200 << 20}}) == ""
+    rows = [Row("small", charged=charged), Row("large", charged="200 MiB to the pod alone")]
+    assert (
+        words(rows)[0] == f"Page cache charged at the end: {charged} with small; 200 MiB to the pod alone with large"
+    )
+    assert "charged" not in words([Row("small", charged=charged), Row("like", charged=charged)])[0]
