@@ -46,9 +46,11 @@ def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
     raise_descriptor_limit()
     loop = new_loop()
     asyncio.set_event_loop(loop)
-    # What was imported stays for ever: keep the collector from walking it, whatever the number of requests.
+    # What was imported stays for ever, and the collector is not to walk it, whatever the number of requests. (It was
+    # off while daemons in containers imported it.)
     gc.collect()
     gc.freeze()
+    gc.enable()
     # What a request leaves behind is freed by its reference count; looking for cycles among those that are still in
     # flight only costs time.
     gc.set_threshold(COLLECT_AFTER, 10, 10)

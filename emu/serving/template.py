@@ -80,9 +80,9 @@ _OF_SHORT_FORM = Serving()
 _TLS_PORT = 8112
 _DRAIN_PATH = "/wait-for-drain"
 _DATA = "data"
-_STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.app.sidecar")
+_STAND_IN = ("/usr/bin/python3", "-S", "-m", "emu.daemon.app.sidecar")
 """What emu's app image runs as a sidecar."""
-_TASK = ("/usr/bin/python3", "-m", "emu.daemon.app.task")
+_TASK = ("/usr/bin/python3", "-S", "-m", "emu.daemon.app.task")
 """What it runs as an init container."""
 _OWN_LOOK = ProbeRule(eager_s=0.1)
 _OWN_LOOK_ONCE = replace(_OWN_LOOK, once=True)

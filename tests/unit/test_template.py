@@ -150,7 +150,7 @@ def test_images_and_programs() -> None:
     assert [one.image for one in made.containers] == [images.QUEUE_PROXY, "mine:1", images.APP, images.APP]
     assert [one.command for one in made.containers] == [None, None, None, ("m",)]
     programs = [one.args for one in made.containers]
-    assert programs == [None, ("a",), ("/usr/bin/python3", "-m", "emu.daemon.app.sidecar"), ("n",)]
+    assert programs == [None, ("a",), ("/usr/bin/python3", "-S", "-m", "emu.daemon.app.sidecar"), ("n",)]
     assert pod_template(spec, app_image="other:1").container(APP).image == "other:1"
 
 

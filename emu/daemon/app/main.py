@@ -57,19 +57,28 @@ def _make_file(argv: list[str]) -> int:
     return 0
 
 
+def _address(argv: list[str], port: int) -> tuple[str, int]:
+    host = "0.0.0.0"  # noqa: S104  queue-proxy comes from the same network namespace
+    if not argv:
+        return host, port
+    # A container has no arguments, and its start is not to pay for argparse, a tenth of it.
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m emu.daemon.app", description=__doc__)
+    parser.add_argument("--port", type=int, default=port)
+    parser.add_argument("--host", default=host)
+    asked = parser.parse_args(argv)
+    return asked.host, asked.port
+
+
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """Run the app, or make a file; the exit status."""
     if argv[:1] == ["make-file"]:
         return _make_file(argv[1:])
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="python -m emu.daemon.app", description=__doc__)
-    parser.add_argument("--port", type=int, default=int(environ.get("PORT") or USER_PORT))
-    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  queue-proxy comes from the same network namespace
-    asked = parser.parse_args(argv)
+    host, port = _address(argv, int(environ.get("PORT") or USER_PORT))
     log = runtime.Log(APP)
     log.event(STARTED, pid=os.getpid())
     grace_s = float(environ.get("EMU_APP_GRACE_SECONDS") or GRACE_S)
-    code = runtime.run(lambda: serve(asked.host, asked.port, grace_s, log))
+    code = runtime.run(lambda: serve(host, port, grace_s, log))
     # Threads may still be at work; they are not waited for.
     os._exit(code)

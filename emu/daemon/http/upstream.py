@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
 
 from emu.daemon.http.client import EarlyEndError, KnownAnswer, UpstreamConnection, connect
@@ -71,7 +70,7 @@ class AppConnections:
         """A new connection. Only an attempt that timed out is repeated. DialError with Go's words."""
         where = f"dial tcp {self.host}:{self.port}"
         begun = time.monotonic()
-        for limit_s, pause_s in dial_limits(random.random):
+        for limit_s, pause_s in dial_limits(chance):
             if pause_s:
                 await asyncio.sleep(pause_s)
             try:
@@ -92,6 +91,13 @@ class AppConnections:
         for connection in self._idle:
             connection.drop()
         self._idle.clear()
+
+
+def chance() -> float:
+    """A number from 0 to 1. Only an attempt that is repeated asks for one, so no start pays for the import."""
+    import random
+
+    return random.random()
 
 
 def timeout_words(host: str, port: int, seconds: float) -> str:

@@ -1,8 +1,11 @@
 """`python -m emu.daemon.queue_proxy`."""
 
+import gc
 import os
 import sys
 
-from emu.daemon.queue_proxy.main import main
+gc.disable()  # what is imported stays: looking for garbage among it is a twelfth of the start. The loop enables it.
+
+from emu.daemon.queue_proxy.main import main  # noqa: E402  after that
 
 sys.exit(main(os.environ))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Protocol, cast
 
 from emu.daemon.http import h2_frames as frames
@@ -15,7 +14,7 @@ from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError,
 from emu.daemon.http.h2_receiver import stream_error
 from emu.daemon.http.h2_stream import Piece, Stream
 from emu.daemon.http.http1 import Headers
-from emu.daemon.http.upstream import DialError, go_words, timeout_words
+from emu.daemon.http.upstream import DialError, chance, go_words, timeout_words
 from emu.daemon.queue_proxy.h2_known import KnownAnswer
 from emu.policy.timeouts import dial_limits
 
@@ -398,7 +397,7 @@ class Http2Connections:
         where = f"dial tcp {self._host}:{self._port}"
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        for limit_s, pause_s in dial_limits(random.random):
+        for limit_s, pause_s in dial_limits(chance):
             if pause_s:
                 await asyncio.sleep(pause_s)
             try:

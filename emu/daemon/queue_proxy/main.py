@@ -22,7 +22,7 @@ from emu.daemon import loop as runtime
 from emu.daemon.http import http1
 from emu.daemon.http.server import Server
 from emu.daemon.http.upstream import MAX_IDLE_UNLIMITED, AppConnections
-from emu.daemon.queue_proxy import gotemplate, heap
+from emu.daemon.queue_proxy import heap
 from emu.daemon.queue_proxy.admin import Admin
 from emu.daemon.queue_proxy.admission import Admission
 from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
@@ -30,7 +30,6 @@ from emu.daemon.queue_proxy.known_exchange import KnownRequests
 from emu.daemon.queue_proxy.metrics import Observation
 from emu.daemon.queue_proxy.probe import ProbeError, Prober
 from emu.daemon.queue_proxy.proxy import FINAL_STATUS_LOST, TWO_FRAMINGS, Proxy
-from emu.daemon.queue_proxy.request_log import RequestLog
 from emu.daemon.queue_proxy.settings import REQUIRED, Settings, SettingsError
 from emu.messages import DRAINS, FREEZER_ENDPOINT_VARIABLE, LISTENING, QUEUE_PROXY, STARTED
 from emu.policy.breaker import Breaker
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from emu.daemon.queue_proxy.gate import Gate
     from emu.daemon.queue_proxy.h2_downstream import DownstreamConnection2
     from emu.daemon.queue_proxy.request import Admitted
+    from emu.daemon.queue_proxy.request_log import RequestLog
     from emu.daemon.zap import Zap
 
 __all__ = ["REQUIRED", "QueueProxy", "Settings", "SettingsError", "main", "serve"]
@@ -116,6 +116,9 @@ class QueueProxy:
         settings = self._settings
         if not settings.request_log_template:
             return None
+        from emu.daemon.queue_proxy import gotemplate
+        from emu.daemon.queue_proxy.request_log import RequestLog
+
         try:
             return RequestLog(
                 settings.request_log_template, settings.revision, settings.probe_request_log, self._log.raw

@@ -21,6 +21,15 @@ _LEFT_OUT = (
     "METRICS_PROMETHEUS_TLS_CLIENT_AUTH",
     "METRICS_PROMETHEUS_TLS_CLIENT_CA_FILE",
 )
+DEFAULT_TEMPLATE = (
+    '{"httpRequest": {"requestMethod": "{{.Request.Method}}", "requestUrl": "{{js .Request.RequestURI}}", '
+    '"requestSize": "{{.Request.ContentLength}}", "status": {{.Response.Code}}, '
+    '"responseSize": "{{.Response.Size}}", "userAgent": "{{js .Request.UserAgent}}", '
+    '"remoteIp": "{{js .Request.RemoteAddr}}", "serverIp": "{{.Revision.PodIP}}", '
+    '"referer": "{{js .Request.Referer}}", "latency": "{{.Response.Latency}}s", '
+    '"protocol": "{{.Request.Proto}}"}, "traceId": "{{.TraceID}}"}'
+)
+"""Knative's documented one (config-observability, logging.request-log-template)."""
 
 
 class ObservabilityError(Exception):

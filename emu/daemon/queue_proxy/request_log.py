@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from emu.daemon.http.forward import Route
     from emu.daemon.queue_proxy.request import Logged
 
-DEFAULT_TEMPLATE = (
-    '{"httpRequest": {"requestMethod": "{{.Request.Method}}", "requestUrl": "{{js .Request.RequestURI}}", '
-    '"requestSize": "{{.Request.ContentLength}}", "status": {{.Response.Code}}, '
-    '"responseSize": "{{.Response.Size}}", "userAgent": "{{js .Request.UserAgent}}", '
-    '"remoteIp": "{{js .Request.RemoteAddr}}", "serverIp": "{{.Revision.PodIP}}", '
-    '"referer": "{{js .Request.Referer}}", "latency": "{{.Response.Latency}}s", '
-    '"protocol": "{{.Request.Proto}}"}, "traceId": "{{.TraceID}}"}'
-)
-"""Knative's documented one (config-observability, logging.request-log-template)."""
-
 
 class RequestLog:
     """Writes a line for each request that ended."""

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from emu.daemon.queue_proxy.observability import Observability, ObservabilityError, read
+from emu.daemon.queue_proxy.observability import DEFAULT_TEMPLATE, Observability, ObservabilityError, read
 from emu.daemon.queue_proxy.proxy import DEFECTS
-from emu.daemon.queue_proxy.request_log import DEFAULT_TEMPLATE
 from emu.messages import QUEUE_ADMIN_PORT
 
 REQUIRED = (

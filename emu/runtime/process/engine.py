@@ -55,8 +55,8 @@ _ENVIRONMENTS = {images.BASE: {}, images.QUEUE_PROXY: _OURS, images.APP: {**_OUR
 """As the images' Dockerfiles have it."""
 _COMMANDS = {
     images.BASE: ("/usr/bin/python3",),
-    images.QUEUE_PROXY: ("/usr/bin/python3", "-m", "emu.daemon.queue_proxy"),
-    images.APP: ("/usr/bin/python3", "-m", "emu.daemon.app"),
+    images.QUEUE_PROXY: ("/usr/bin/python3", "-S", "-m", "emu.daemon.queue_proxy"),
+    images.APP: ("/usr/bin/python3", "-S", "-m", "emu.daemon.app"),
 }
 SHM = "/dev/shm"  # noqa: S108  a path inside the container
 _FIX = "use pod.runtime: docker, or the User-Mode Linux sandbox: emu run --on sandbox …"

@@ -9,7 +9,7 @@ import pytest
 
 from emu.daemon.queue_proxy.gofuncs import go_float
 from emu.daemon.queue_proxy.gotemplate import TemplateError, parse, render
-from emu.daemon.queue_proxy.request_log import DEFAULT_TEMPLATE
+from emu.daemon.queue_proxy.observability import DEFAULT_TEMPLATE
 from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy, wait_for
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
