@@ -24,6 +24,8 @@ MESSAGES = {
     "": "",
 }
 
+IS_ACTIVATING, WAS_ACTIVATING = "not changed while it is activating", "not changed, for it was activating until now"
+
 Active = Literal["activating", "active", "inactive"]
 """The condition Active of a PodAutoscaler: Unknown, True, False."""
 Mode = Literal["Proxy", "Serve"]
@@ -112,7 +114,7 @@ def to_zero(
         limit_s = settings.progress_deadline_s + timing.activation_buffer_s
         if for_s > limit_s:
             return Zero(0, True, f"given up: not ready within {limit_s:g} s")
-        return Zero(UNKNOWN, False, "not changed while it is activating", limit_s)
+        return Zero(UNKNOWN, False, IS_ACTIVATING, limit_s)
     if active == "active":
         if for_s >= settings.stable_window_s:
             again_s = timing.look_again_s if mode == "Proxy" else None
@@ -212,6 +214,8 @@ class Scaler:
             self.pods = zero.want
         self.mode = mode_for(zero.want, status.excess_burst_capacity)
         self._mark(now, zero.want, facts.ready)
+        if zero.why == IS_ACTIVATING and self.condition.active == "active":
+            steps[-1] = WAS_ACTIVATING  # by this very look, which counts ready pods only after it has scaled
         if zero.want != UNKNOWN or self.desired < 0:
             self.desired = zero.want
         return Outcome(

@@ -233,4 +233,11 @@ def test_no_bound_raises_what_is_not_known_yet() -> None:
     """Without metrics the wanted number is -1, Knative's unknown; 0 is no least number that raised it."""
     scaler = Scaler(Settings(), 0.0)
     scaler.initialized = True
-    assert looked(scaler, -1, 1).why == "not changed while it is activating"
+    assert looked(scaler, -1, 0).why == "not changed while it is activating"
+
+
+def test_the_look_that_finds_the_first_pod_ready_says_that_the_activation_is_over() -> None:
+    """It scales by the condition that was, and sets the one that is: the sentence goes with both."""
+    scaler = Scaler(Settings(), 0.0)
+    found = looked(scaler, -1, 1)
+    assert (found.condition.active, found.why) == ("active", "not changed, for it was activating until now")
