@@ -28,7 +28,8 @@ from protocols import APP, APP_H2, Case
 from queue_proxy import running, spread
 
 from emu.helpers.activator import RunActivator
-from emu.messages import QUEUE_PORT, Endpoint, Endpoints
+from emu.messages import QUEUE_PORT
+from emu.messages.endpoints import Endpoint, Endpoints
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec

@@ -26,7 +26,7 @@ from emu.kubelet.host import Host
 from emu.kubelet.pod import Pod
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
-from emu.messages import RequestDone, RequestError, RequestSent, to_line
+from emu.messages.requests import RequestDone, RequestError, RequestSent, to_line
 from emu.policy.kubelet.derived import NodeRules
 from emu.policy.kubelet.objectfiles import Content
 from emu.record.events import (

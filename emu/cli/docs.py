@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from emu.machine import output, toplevel
-from emu.messages import FOREVER
+from emu.messages.work import FOREVER
 from emu.scenario import keys
 from emu.spec import NO_LIMIT, Model, ScenarioSpec
 from emu.units import format_bytes

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from emu.helpers.helper import START_S, Helper
-from emu.messages import ActivatorReport, Endpoint, Endpoints
+from emu.messages.endpoints import ActivatorReport, Endpoint, Endpoints
 from emu.policy.stats import REPORT_PERIOD_S
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir

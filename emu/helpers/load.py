@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
 from emu.helpers.helper import Helper, how_ended
-from emu.messages import Endpoint
+from emu.messages.endpoints import Endpoint
 from emu.policy.loadplan import LoadPlan, Route, Split, Until
 from emu.policy.secrets import is_secret
 from emu.policy.until import PodFacts, in_words, pod_met

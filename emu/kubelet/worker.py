@@ -22,7 +22,7 @@ from emu.kubelet.probes import Probes
 from emu.kubelet.status import Status
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.termination import Termination
-from emu.messages import Endpoint
+from emu.messages.endpoints import Endpoint
 from emu.policy import lifecycle
 from emu.policy.kubelet.actuation import Write
 from emu.policy.kubelet.ending import KILLED

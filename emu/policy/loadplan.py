@@ -8,7 +8,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from emu.messages import HOST, Endpoint
+from emu.messages import HOST
+from emu.messages.endpoints import Endpoint
 
 PhaseKind = Literal["constant", "poisson", "ramp", "steps", "poisson-steps", "burst", "closed", "pause"]
 

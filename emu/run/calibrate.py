@@ -25,7 +25,8 @@ from emu.errors import EmuError
 from emu.machine import http_client
 from emu.machine.command import spawn
 from emu.machine.owner import owner
-from emu.messages import APP, QUEUE_PORT, QUEUE_PROXY, SANDBOX, USER_PORT, Work
+from emu.messages import APP, QUEUE_PORT, QUEUE_PROXY, SANDBOX, USER_PORT
+from emu.messages.work import Work
 from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
 from emu.policy.footprint import Profile
 from emu.run.machine import where

@@ -9,7 +9,7 @@ from typing import Self
 
 from emu.errors import EmuError
 from emu.helpers.activator import RunActivator, Traced
-from emu.messages import ActivatorReport, Endpoint, Endpoints
+from emu.messages.endpoints import ActivatorReport, Endpoint, Endpoints
 from emu.record.events import EventLog, now
 from emu.record.rundir import RunDir
 from emu.run.start_client import Asking

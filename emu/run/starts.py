@@ -13,7 +13,9 @@ from emu.daemon.load.sender import content_of, request_head
 from emu.errors import EmuError
 from emu.kubelet.pod import Pod
 from emu.machine import pagecache
-from emu.messages import APP, HOST, QUEUE_PROXY, Endpoint, RequestDone, RequestSent, to_line
+from emu.messages import APP, HOST, QUEUE_PROXY
+from emu.messages.endpoints import Endpoint
+from emu.messages.requests import RequestDone, RequestSent, to_line
 from emu.policy import starts as policy
 from emu.policy.starts import Found
 from emu.record.events import EventLog, Note, StartMeasured, now

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from emu.kubelet.pod import Instance
 from emu.kubelet.template import PodTemplate
-from emu.messages import Endpoint
+from emu.messages.endpoints import Endpoint
 from emu.policy.lifecycle import ContainerState, PodView
 
 

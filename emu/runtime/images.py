@@ -35,7 +35,7 @@ _PYTHON_PACKAGES = ("h2", "uvloop")
 _NOT_NEEDED = "usr/share/doc usr/share/locale usr/share/man usr/share/i18n usr/lib/*/gconv usr/bin/perl*"
 _LINKS = 'for d in bin sbin lib lib64; do [ -e "$1/$d" ] || [ ! -d "$1/usr/$d" ] || ln -s "usr/$d" "$1/$d"; done'
 """What base-files brings since Debian 13 and Ubuntu 24.04; before, packages had files there themselves."""
-_CODE = ("__init__.py", "messages.py", "policy", "daemon")
+_CODE = ("__init__.py", "messages", "policy", "daemon")
 """What containers import of emu; see tests/unit/test_layout.py."""
 _MINUTES_S = 900.0
 Progress = Callable[[str], None]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic.fields import FieldInfo
 
-from emu.messages import FOREVER
+from emu.messages.work import FOREVER
 from emu.spec import (
     NO_LIMIT,
     Bytes,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from emu.kubelet.worker import PodWorker
-from emu.messages import ActivatorReport, Endpoint
+from emu.messages.endpoints import ActivatorReport, Endpoint
 from emu.policy.replicas import Replica
 from emu.record.events import Event
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from emu.messages import ActivatorReport, Endpoint, Endpoints
+from emu.messages.endpoints import ActivatorReport, Endpoint, Endpoints
 
 
 class Front(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from emu.kubelet.template import PodTemplate
-from emu.messages import ActivatorReport
+from emu.messages.endpoints import ActivatorReport
 from emu.policy.autoscaling.timing import scaled
 from emu.policy.hpa.controller import HpaController, Measured, Requests, Synced
 from emu.policy.hpa.keda import Reading

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from emu.messages import QUEUE_PROXY, ActivatorReport
+from emu.messages import QUEUE_PROXY
+from emu.messages.endpoints import ActivatorReport
 from emu.policy.autoscaling.health import Health, Rollout
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule, Verdict
 from emu.record.events import ScaleDecided, now

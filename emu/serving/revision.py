@@ -15,7 +15,7 @@ from typing import Self
 from emu.kubelet.pod import Instance
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
-from emu.messages import ActivatorReport, Endpoint, Endpoints
+from emu.messages.endpoints import ActivatorReport, Endpoint, Endpoints
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.replicas import victims
 from emu.record.events import PREEMPTED, SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now

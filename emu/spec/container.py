@@ -12,7 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from emu.messages import APP, QUEUE_PROXY, USER_PORT, Work
+from emu.messages import APP, QUEUE_PROXY, USER_PORT
+from emu.messages.work import Work
 from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind
 from emu.spec.environment import Env, EnvFromSpec, wrong_names

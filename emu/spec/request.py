@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
 
-from emu.messages import Work
+from emu.messages.work import Work
 from emu.spec.values import (
     HEADER_NAME,
     HEADER_VALUE,

@@ -20,7 +20,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
-from emu.messages import FOREVER, SANDBOX
+from emu.messages import SANDBOX
+from emu.messages.work import FOREVER
 from emu.policy.secrets import MASK
 from emu.units import format_bytes, parse_bytes, parse_seconds
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from emu.files import typed
 from emu.files.regular import read_lines
-from emu.messages import SENT, RequestDone, RequestSent
+from emu.messages.requests import SENT, RequestDone, RequestSent
 from emu.record.events import LONGEST_RUN_S, Damage
 from emu.study.model.requests import InFlight, Request
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cgroups.mount import find_cgroup2
-from emu.messages import QUEUE_PORT, Work
+from emu.messages import QUEUE_PORT
+from emu.messages.work import Work
 from emu.record.events import Event, read_events
 from emu.record.rundir import RunDir
 from emu.runtime.docker import LABEL_RUN, Engine

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from emu.messages import Work
+from emu.messages.work import Work
 from emu.record.events import ContainerExited, DockerEvent, Event
 from emu.run.machine import where
 from emu.runtime.docker import Engine

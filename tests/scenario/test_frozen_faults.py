@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from cgroups.group import Cgroup
-from emu.messages import Work
+from emu.messages.work import Work
 from emu.record.events import ContainerPaused, ContainerResumed, ContainerStarted, Event
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, Going, eventually, leftovers

@@ -12,7 +12,7 @@ import pytest
 from cgroups import freeze
 from cgroups.group import Cgroup, own_cgroup
 from emu.errors import EmuError
-from emu.messages import Work
+from emu.messages.work import Work
 from emu.record.events import ContainerReady, ContainerStarted, Event, KubeletEvent, read_events
 from emu.runtime import images
 from emu.runtime.docker import LABEL_RUN, ContainerRequest, Engine

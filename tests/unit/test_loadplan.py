@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from emu.messages import Work
+from emu.messages.work import Work
 from emu.policy.loadplan import LoadPlan, Until
 from emu.scenario.load_plan import load_plan
 from emu.spec import LoadModel

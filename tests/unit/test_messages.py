@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.messages import RequestDone, RequestSent, Work, to_line
+from emu.messages.requests import RequestDone, RequestSent, to_line
+from emu.messages.work import Work
 from emu.policy.loadplan import LoadPlan, Phase, RequestSpec
 
 NATURALS = st.integers(0, 2**46)

@@ -15,7 +15,7 @@ from emu.kubelet.node import Node
 from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer, Target
 from emu.kubelet.worker import PodWorker
-from emu.messages import ActivatorReport, Endpoint, Endpoints
+from emu.messages.endpoints import ActivatorReport, Endpoint, Endpoints
 from emu.policy.autoscaling.settings import Settings
 from emu.policy.lifecycle import PodView
 from emu.policy.scaling import Scaling, ScalingRule, Verdict

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from emu.messages import Work
+from emu.messages.work import Work
 from emu.spec import (
     MIB,
     ContainerSpec,

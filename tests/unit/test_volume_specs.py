@@ -6,7 +6,8 @@ import pytest
 
 from emu.errors import EmuError
 from emu.kubelet.template import EmptyDir, Mount
-from emu.messages import WORK_VARIABLE, Work
+from emu.messages import WORK_VARIABLE
+from emu.messages.work import Work
 from emu.policy.kubelet.objectfiles import Content, contents
 from emu.scenario.capacity import lacking
 from emu.scenario.reading import read_scenario, resolve

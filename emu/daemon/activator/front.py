@@ -18,7 +18,8 @@ from emu.daemon.queue_proxy.ends import Ends
 from emu.daemon.queue_proxy.probe import Prober
 from emu.daemon.queue_proxy.proxy import Learn, Proxy
 from emu.daemon.queue_proxy.request import Admitted
-from emu.messages import QUEUE_PORT, REQUESTS_ENDED, ActivatorReport, Endpoint, Endpoints
+from emu.messages import QUEUE_PORT, REQUESTS_ENDED
+from emu.messages.endpoints import ActivatorReport, Endpoint, Endpoints
 from emu.policy.activation import PROBE_EVERY_S, Reporter, next_probe_at
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining

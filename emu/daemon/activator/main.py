@@ -27,7 +27,7 @@ from emu.daemon.activator.front import Front, FrontSettings
 from emu.daemon.activator.known import HeldRequests
 from emu.daemon.http import http1
 from emu.daemon.http.server import Server
-from emu.messages import Endpoints
+from emu.messages.endpoints import Endpoints
 from emu.policy.activation import PROBE_EVERY_S
 from emu.policy.stats import REPORT_PERIOD_S
 from emu.record.events import EventLog

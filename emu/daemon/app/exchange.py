@@ -1,4 +1,4 @@
-"""A request to the app, and the work that it asks for, in the order that `emu.messages.Work` gives."""
+"""A request to the app, and the work that it asks for, in the order that `emu.messages.work.Work` gives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from emu.daemon.app.child import Child, ChildError
 from emu.daemon.app.memory import fill, reserve
 from emu.daemon.http import http1
 from emu.daemon.http.exchange import ClientSide, Exchange
-from emu.messages import METRICS_PATH, Work
+from emu.messages import METRICS_PATH
+from emu.messages.work import Work
 from emu.policy.app_metrics import AppMetrics
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import resource
 import socket
 from pathlib import Path
 
-from emu.messages import Work
+from emu.messages.work import Work
 
 NAME_BYTES = 200
 """Of each name that is looked up: a long one is kept beside its dentry."""

@@ -1,4 +1,4 @@
-"""The app of a pod: an HTTP server whose requests do what their query string asks (`emu.messages.Work`).
+"""The app of a pod: an HTTP server whose requests do what their query string asks (`emu.messages.work.Work`).
 
     python -m emu.daemon.app [--port N] [--host ADDRESS]
     python -m emu.daemon.app make-file PATH BYTES

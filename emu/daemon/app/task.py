@@ -2,8 +2,8 @@
 
     python -m emu.daemon.app.task
 
-EMU_WORK says what, as a request's query string would (`emu.messages.Work`): read a file, write a file, hold memory,
-burn CPU, sleep, exit. Files are given by their paths. Memory is let go at the end, with the process.
+EMU_WORK says what, as a request's query string would (`emu.messages.work.Work`): read a file, write a file, hold
+memory, burn CPU, sleep, exit. Files are given by their paths. Memory is let go at the end, with the process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 from emu.daemon import loop
 from emu.daemon.app import work
 from emu.daemon.app.memory import fill, reserve
-from emu.messages import STARTED, WORK_VARIABLE, Work
+from emu.messages import STARTED, WORK_VARIABLE
+from emu.messages.work import Work
 
 
 def main(environ: Mapping[str, str]) -> int:

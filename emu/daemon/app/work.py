@@ -9,7 +9,8 @@ import zlib
 from pathlib import Path
 
 from emu.daemon.app.memory import STEP_BYTES, random_block, reserve
-from emu.messages import DATA_DIR, VOLUMES_VARIABLE, Work
+from emu.messages import DATA_DIR, VOLUMES_VARIABLE
+from emu.messages.work import Work
 
 MAX_SLEEP_S = 3600.0
 MAX_CPU_S = 3600.0

@@ -30,7 +30,8 @@ from emu.daemon.load.phase import PhaseRun
 from emu.daemon.load.records import Records
 from emu.daemon.load.sender import Request, SlowSenders
 from emu.errors import EXIT_NOT_RECORDED
-from emu.messages import QUEUE_PROXY, RequestError
+from emu.messages import QUEUE_PROXY
+from emu.messages.requests import RequestError
 from emu.policy.loadplan import LoadPlan, Phase, Route, Split
 from emu.policy.until import counts_requests
 

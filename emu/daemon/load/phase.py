@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from emu.daemon.load.connections import Choice
 from emu.daemon.load.sender import Request, SlowSenders, content_of, request_head
-from emu.messages import RequestError
+from emu.messages.requests import RequestError
 from emu.policy.arrivals import due_times
 from emu.policy.loadplan import LoadPlan, Phase
 from emu.policy.timeouts import Deadlines

@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from emu.messages import DONE, SENT
+from emu.messages.requests import DONE, SENT
 
 
 class Records:

@@ -12,7 +12,7 @@ from typing import Protocol
 from emu.daemon.http import http1
 from emu.daemon.http.client import Asker, BadAnswerError, EarlyEndError, UpstreamConnection, connect
 from emu.daemon.load.connections import Choice
-from emu.messages import RequestError
+from emu.messages.requests import RequestError
 from emu.policy.loadplan import Phase, RequestSpec, WebSocketSpec
 
 BODY_BLOCK = 64 * 1024

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from emu.helpers.activator import RunActivator, Traced
-from emu.messages import ActivatorReport, Endpoint, Endpoints
+from emu.messages.endpoints import ActivatorReport, Endpoint, Endpoints
 from emu.record.events import EventLog, Note, PodLoad, RequestsForwarded, RequestsHeld, read_events
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from emu.messages import Endpoint, Endpoints
+from emu.messages.endpoints import Endpoint, Endpoints
 from emu.record.events import RequestsForwarded, read_events
 from emu.record.rundir import RunDir
 from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, StartProxy, wait_for

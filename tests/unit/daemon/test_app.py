@@ -17,7 +17,7 @@ import pytest
 from emu.daemon.app.kernel_memory import KernelMemory
 from emu.daemon.app.main import main
 from emu.daemon.app.work import RefusedWorkError, check
-from emu.messages import Work
+from emu.messages.work import Work
 from emu.policy.app_metrics import IN_FLIGHT
 from emu.policy.promql.text import samples_of
 from tests.unit.daemon.daemon_wire import ROOT, Daemon, Head, wait_for

@@ -24,7 +24,7 @@ from emu.daemon.queue_proxy.h2_proxy import ProxiedStream
 from emu.daemon.queue_proxy.known_exchange import KnownExchange, KnownRequests
 from emu.daemon.queue_proxy.probe import Prober
 from emu.daemon.queue_proxy.proxy import Proxy
-from emu.messages import Endpoint, Endpoints
+from emu.messages.endpoints import Endpoint, Endpoints
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts

@@ -1,4 +1,4 @@
-"""What the programs in containers import at their start: two of them start with each pod, on one CPU in the sandbox."""
+"""What the programs in containers import at their start: two start with each pod, on one CPU in the sandbox."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import pytest
 
 from emu.daemon.load.phase import BREATH_S
 from emu.daemon.load.records import Records
-from emu.messages import RequestDone, RequestSent, to_line
+from emu.messages.requests import RequestDone, RequestSent, to_line
 from emu.policy.loadplan import LoadPlan, RequestSpec
 from tests.unit.daemon.daemon_wire import ROOT, Daemon, FakeApp, wait_for
 from tests.unit.daemon.loads import Runs, phase

@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import closing
 from typing import Any
 
-from emu.messages import Endpoint
+from emu.messages.endpoints import Endpoint
 from emu.policy.loadplan import RequestSpec, Route, Until
 from tests.unit.daemon.daemon_wire import Daemon, FakeApp, wait_for
 from tests.unit.daemon.loads import Runs, phase
