@@ -15,7 +15,9 @@ from emu.policy.promql.parsing import QueryError, parse
 
 Spec = dict[str, Any]
 _KEDA = "KEDA's webhook"
+_OPERATOR = "KEDA's operator"
 _API = "the API server"
+_OF_RESOURCES = ("Utilization", "AverageValue")
 
 
 def scales(spec: Spec, document: Document) -> bool:
@@ -46,7 +48,7 @@ def explain_scaled_object(made: Explanation, spec: Spec, manifests: Manifests) -
         made.add("idleReplicaCount", spec["idleReplicaCount"], source_of(root, "spec", "idleReplicaCount"))
     for number, trigger in enumerate(spec.get("triggers") or ()):
         text = ", ".join(f"{key} {value}" for key, value in sorted((trigger.get("metadata") or {}).items()))
-        where = place(root, f"spec.triggers.{number}")
+        where = place(root, f"spec.triggers[{number}]")
         made.add(f"trigger {number + 1}", f"{trigger.get('type', '?')}: {text}", str(where))
         if trigger.get("type") not in TYPES:
             made.note(
@@ -55,6 +57,12 @@ def explain_scaled_object(made: Explanation, spec: Spec, manifests: Manifests) -
         _look_at_query(made, number, trigger, where)
     made.refusals += [Refusal(f"{path}: {REQUIRED_VALUE}", place(root, path), _API) for path in _absent(spec)]
     made.refusals += [Refusal(words, place(root, path), _KEDA) for words, path in _refused(spec)]
+    made.refusals += _not_typed(spec, made)
+    if (spec.get("advanced") or {}).get("scalingModifiers"):
+        made.note(
+            "emu evaluates no scalingModifiers: each trigger counts by itself",
+            place(root, "spec.advanced.scalingModifiers"),
+        )
     elsewhere = [one for one in spec.get("triggers") or () if one.get("type") not in TYPES]
     if made.accepted and spec.get("minReplicaCount", 0) == 0 and not elsewhere:
         made.note(
@@ -71,6 +79,23 @@ def _look_at_query(made: Explanation, number: int, trigger: Spec, where: Mark) -
             parse(query)
         except QueryError as error:
             made.note(f"trigger {number + 1}: emu cannot evaluate its query: {error}", where)
+
+
+def _not_typed(spec: Spec, made: Explanation) -> Iterator[Refusal]:
+    """The triggers of which KEDA makes no autoscaler (pkg/scalers, parseResourceMetadata)."""
+    for number, trigger in enumerate(spec.get("triggers") or ()):
+        kind, given = trigger.get("type"), trigger.get("metricType") or ""
+        if kind in ("cpu", "memory") and given not in _OF_RESOURCES:
+            words = (
+                f"error parsing {kind} metadata: unknown metric type: {given}, allowed values are 'Utilization' or "
+            )
+            once = (trigger.get("metadata") or {}).get("type")
+            fix = f"write metricType: {once if once in _OF_RESOURCES else 'Utilization'} beside `type: {kind}`"
+            if once:
+                fix += "; KEDA read `type` of the metadata until 2.17"
+            yield Refusal(
+                f"{words}'AverageValue'", place(made.document.node, f"spec.triggers[{number}]"), _OPERATOR, fix
+            )
 
 
 def _absent(spec: Spec) -> Iterator[str]:
@@ -95,4 +120,4 @@ def _refused(spec: Spec) -> Iterator[tuple[str, str]]:
         metadata = trigger.get("metadata") or {}
         for key in REQUIRED.get(str(trigger.get("type")), ()):
             if not metadata.get(key):
-                yield missing(key), f"spec.triggers.{number}"
+                yield missing(key), f"spec.triggers[{number}]"

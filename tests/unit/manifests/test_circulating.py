@@ -271,7 +271,9 @@ def test_a_tolerance_of_a_behavior_is_left_out(tmp_path: Path, tolerance: str) -
     assert "the tolerance of its behavior: the controller's own counts" in made
 
 
-@pytest.mark.parametrize("trigger", ["{type: cpu, metadata: {value: '50'}}", "{type: prometheus, metadata: %s}"])
+@pytest.mark.parametrize(
+    "trigger", ["{type: cpu, metricType: Utilization, metadata: {value: '50'}}", "{type: prometheus, metadata: %s}"]
+)
 def test_a_tolerance_of_a_scaled_objects_behavior_is_left_out(tmp_path: Path, trigger: str) -> None:
     """Whether KEDA's autoscaler alone scales the Deployment, or KEDA with a query too."""
     query = "{serverAddress: http://p, query: 'sum(rate(http_requests_total[2m]))', threshold: '2'}"
@@ -304,7 +306,7 @@ def test_a_policy_of_a_scaled_object_without_a_key_is_refused(tmp_path: Path) ->
     """By the schema that KEDA gives the API server, at the policy's place."""
     policies = "{scaleUp: {policies: [{type: Pods, value: 1}]}}"
     keda = "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: web}\nspec:\n  scaleTargetRef: {name: "
-    keda += "web}\n  triggers: [{type: cpu, metadata: {value: '50'}}]\n"
+    keda += "web}\n  triggers: [{type: cpu, metricType: Utilization, metadata: {value: '50'}}]\n"
     keda += f"  advanced:\n    {ADVANCED}: {{behavior: {policies}}}\n"
     (found,) = explained(tmp_path, keda)
     (refusal,) = found.refusals

@@ -49,3 +49,22 @@ def test_what_keda_refuses(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "so.yaml").write_text(text, encoding="utf-8")
     (made,) = explain_files([tmp_path / "so.yaml"])
     assert not made.accepted and words in made.refusals[0].words
+
+
+def test_a_trigger_of_cpu_without_a_metric_type_and_what_replaced_it(tmp_path: Path) -> None:
+    """KEDA's operator refuses it, in the trigger's own line; `type` of the metadata is of older ones."""
+    text = (WHOLE % (1, "x")) + "  - {type: cpu, metadata: {type: Utilization, value: '60'}}\n"
+    (tmp_path / "so.yaml").write_text(text, encoding="utf-8")
+    (made,) = explain_files([tmp_path / "so.yaml"])
+    (refusal,) = made.refusals
+    assert refusal.words.startswith("error parsing cpu metadata: unknown metric type: , allowed values are")
+    assert (refusal.by, refusal.mark.line) == ("KEDA's operator", 9)
+    assert refusal.fix.endswith("; KEDA read `type` of the metadata until 2.17")
+
+
+def test_scaling_modifiers_are_said_to_be_left_out(tmp_path: Path) -> None:
+    """Each trigger counts by itself in a run."""
+    text = (WHOLE % (1, "x")) + "  advanced: {scalingModifiers: {formula: a + 1, target: '5'}}\n"
+    (tmp_path / "so.yaml").write_text(text, encoding="utf-8")
+    (made,) = explain_files([tmp_path / "so.yaml"])
+    assert "emu evaluates no scalingModifiers: each trigger counts by itself" in [one.text for one in made.notes]
