@@ -120,6 +120,7 @@ bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/recorder.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/freeze.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/cold_start.py
+	$(PYTHON) bench/scale_up.py
 	$(PYTHON) bench/overhead.py
 	$(PYTHON) bench/decisions.py
 
