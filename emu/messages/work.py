@@ -13,14 +13,17 @@ FOREVER = "forever"
 @dataclass(frozen=True)
 class Work:
     """What one request asks of the app. Everything combines, in this order: read the request's body, read a file,
-    write a file, hold memory, have the kernel hold memory, burn CPU, sleep, answer (then let the memory go), exit.
+    write a file, hold memory, touch it again, have the kernel hold memory, burn CPU, sleep, answer (then let the
+    memory go), exit.
     """
 
     body: BodyHandling = "read"
     """read all of the request's body; `slow`: at `body_rate` bytes/s; `ignore`: never read it."""
     body_rate: int = 64 * 1024
     read_file: str | None = None
-    """Read this whole file in DATA_DIR, or by its path in a volume, through the page cache."""
+    """Read this file in DATA_DIR, or by its path in a volume, through the page cache."""
+    read_bytes: int = 0
+    """So much of it, from where the last such request stopped; 0 is all of it."""
     write_file: str | None = None
     """Write `write_bytes` to this file, named likewise, through the page cache, without fsync."""
     write_bytes: int = 0
@@ -28,6 +31,8 @@ class Work:
     """Bytes of anonymous memory, each page touched."""
     hold_zeros: float = 0.0
     """The share of each of its pages that is zero bytes; the rest is random, and does not compress."""
+    touch: int = 0
+    """Bytes to read of the memory that the app holds for requests, from where the last such request stopped."""
     child: bool = False
     """Hold the memory in a child process, so that an OOM kill hits the child and the container lives; the
     answer is then 500 with the child's fate."""
@@ -55,6 +60,11 @@ class Work:
     """Seconds for which GET /healthz answers 503 from now on; None is for ever."""
     detached: bool = False
     """Work on after the client left; otherwise the app stops at the next step."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it takes a thread's time: files, memory or CPU."""
+        return bool(self.read_file or self.write_file or self.hold or self.touch or self.cpu or self.is_of_the_kernel)
 
     @property
     def is_of_the_kernel(self) -> bool:

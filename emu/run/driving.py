@@ -326,7 +326,8 @@ def _target(spec: ScenarioSpec, phase: PhaseModel) -> Target:
     name = spec.asked_pod(phase)
     pod = spec.each_pod[name]
     serving = pod.serving if isinstance(pod, NamedPodSpec) else APP
-    reads = None if phase.request.do is None else phase.request.do.read_file
+    do = phase.request.do
+    reads = None if do is None or do.read_bytes else do.read_file  # a part of a file says little of its page cache
     return Target(name, serving, reads, "" if reads is None else spec.holder_of_files(name))
 
 

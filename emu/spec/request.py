@@ -39,7 +39,7 @@ FRAMING_HEADERS = frozenset(
 
 class WorkSpec(Model):
     """What a request asks of emu's app. Everything combines, in this order: read the request's body, read a file,
-    write a file, hold memory, have the kernel hold memory, burn CPU, sleep, answer, exit.
+    write a file, hold memory, touch it again, have the kernel hold memory, burn CPU, sleep, answer, exit.
     """
 
     body: Literal["read", "slow", "ignore"] = "read"
@@ -47,7 +47,11 @@ class WorkSpec(Model):
     body_rate: Bytes = 64 * 1024
     """Bytes per second when `body` is `slow`."""
     read_file: FileRef | None = None
-    """Read this whole file, through the page cache: its name in `pod.app.files`, or its path in a mounted volume."""
+    """Read this file, through the page cache: its name in `pod.app.files`, or its path in a mounted volume."""
+    read_bytes: Bytes = 0
+    """How much of it to read, from where the last such request stopped, after its end from its beginning again.
+    Default: the whole file.
+    """
     write_file: FileRef | None = None
     """Write `writeBytes` to this file, through the page cache, without fsync."""
     write_bytes: Bytes = 0
@@ -57,6 +61,11 @@ class WorkSpec(Model):
     hold_zeros: Annotated[float, BeforeValidator(number), Field(ge=0, le=1)] = 0.0
     """The share of each page of that memory which is zero bytes, 0 to 1: zswap and zram compress it away. The rest is
     random, and does not compress.
+    """
+    touch: Bytes = 0
+    """How much to read of the memory that the app holds for its requests, this one's included, from where the last
+    such request stopped, after its end from its beginning again: pages that were swapped out come back. Not that of a
+    child.
     """
     hold_for: HoldFor = 0.0
     """How long after the answer the memory is given back, that which the kernel holds too; `forever` is a leak."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from emu.daemon import loop
 from emu.daemon.app import work
 from emu.daemon.app.child import Child, ChildError
-from emu.daemon.app.memory import fill, reserve
+from emu.daemon.app.memory import fill, reserve, touch
 from emu.daemon.http import http1
 from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.messages import METRICS_PATH
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 WORKERS = 16
 """Threads at most for files, memory and CPU; each is made when it is first needed."""
 ANSWER_BLOCK = 64 * 1024
-SLOW_TICK_S = 0.1
+SLOW_TICK_S = TOUCHED_S = 0.1
 
 _ok = b"ok" * (ANSWER_BLOCK // 2)
 
@@ -42,6 +42,7 @@ class App:
         self.held: set[object] = set()
         """Memory that outlives its request."""
         self.metrics = AppMetrics()
+        self._read_up_to: dict[str, int] = {}
         self._unhealthy_until = 0.0
 
     @property
@@ -57,10 +58,16 @@ class App:
         """An exchange for a request that was read."""
         return AppExchange(self, conn, head)
 
+    def read_on(self, what: str, size: int) -> int:
+        """Where a request goes on to read what the last one had a part of: a file by its path, or all memory held."""
+        begin = self._read_up_to.get(what, 0)
+        self._read_up_to[what] = begin + size
+        return begin
+
     def keep(self, memory: Any, release: Callable[[], None], seconds: float | None) -> None:
         """Hold on to memory for so long after its answer; None is for ever."""
         if seconds == 0:
-            release()
+            self._give_back(release)
             return
         self.held.add(memory)
         if seconds is not None:
@@ -68,7 +75,13 @@ class App:
 
     def _let_go(self, memory: Any, release: Callable[[], None]) -> None:
         self.held.discard(memory)
-        release()
+        self._give_back(release)
+
+    def _give_back(self, release: Callable[[], None]) -> None:
+        try:
+            release()
+        except BufferError:  # another request is touching it
+            asyncio.get_running_loop().call_later(TOUCHED_S, self._give_back, release)
 
 
 class AppExchange(Exchange):
@@ -161,7 +174,7 @@ class AppExchange(Exchange):
         self._begun_at = time.monotonic()
         if asked.unhealthy_for != 0:
             self._app.be_unhealthy(asked.unhealthy_for)
-        if asked.read_file or asked.write_file or asked.hold or asked.cpu or asked.is_of_the_kernel:
+        if asked.blocks:
             self._task = asyncio.get_running_loop().create_task(self._guarded())
         else:
             self._sleep()
@@ -215,8 +228,9 @@ class AppExchange(Exchange):
             (asked.read_file is not None, self._read_file),
             (asked.write_file is not None, self._write_file),
             (asked.hold > 0, self._hold),
+            (asked.touch > 0, self._touch),
             (asked.is_of_the_kernel, self._hold_in_the_kernel),
-            (asked.cpu > 0, self._burn),
+            (asked.cpu > 0, partial(self._in_thread, work.burn, asked.cpu)),
         )
         for wanted, step in steps:
             if wanted and not self._gone:  # the client may leave during a step: the next one does not begin then
@@ -225,16 +239,14 @@ class AppExchange(Exchange):
             await self._memory.outlive(asked.sleep)
 
     async def _read_file(self) -> None:
-        count = await self._in_thread(work.read_file, work.data_path(self._work.read_file or ""))
+        path, size = work.data_path(self._work.read_file or ""), self._work.read_bytes
+        count = await self._in_thread(work.read_file, path, size, self._app.read_on(str(path), size))
         self._facts += b"X-Emu-Read-Bytes: %d\r\n" % count
 
     async def _write_file(self) -> None:
         path = work.data_path(self._work.write_file or "")
         count = await self._in_thread(work.write_file, path, self._work.write_bytes)
         self._facts += b"X-Emu-Written-Bytes: %d\r\n" % count
-
-    async def _burn(self) -> None:
-        await self._in_thread(work.burn, self._work.cpu)
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         return await loop.in_thread(self._app.pool, function, *args)
@@ -248,6 +260,11 @@ class AppExchange(Exchange):
             space = reserve(self._work.hold)
             self._memory, self._release = space, space.close
             await self._in_thread(partial(fill, space, zeros=self._work.hold_zeros))
+
+    async def _touch(self) -> None:
+        held, size = [*self._app.held, self._memory], self._work.touch
+        count = await self._in_thread(touch, held, size, self._app.read_on("", size), lambda: not self._gone)
+        self._facts += b"X-Emu-Touched-Bytes: %d\r\n" % count
 
     async def _hold_in_the_kernel(self) -> None:
         from emu.daemon.app.kernel_memory import KernelMemory

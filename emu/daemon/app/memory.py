@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 STEP_BYTES = 1 << 20
+TOUCH_BYTES = 64 << 10
 
 _random = b""
 
@@ -34,6 +35,34 @@ def reserve(size: int) -> mmap.mmap:
     memory, which the kernel counts as file pages.
     """
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def touch(held: Iterable[object], size: int, begin: int, wanted: Callable[[], bool] = lambda: True) -> int:
+    """Read so much of what was reserved and filled, from `begin` on as if it repeated itself without end; how many
+    bytes that were. What is given back meanwhile is left out.
+
+    ctypes copies it, so that other threads run while the kernel brings pages back.
+    """
+    import ctypes
+
+    spaces = [space for space in held if isinstance(space, mmap.mmap)]
+    room, done, before = ctypes.create_string_buffer(TOUCH_BYTES), 0, -1
+    while done < size and done != before:
+        before, at = done, (begin + done) % (sum(map(_length, spaces)) or 1)
+        for space in spaces:
+            length = _length(space)
+            while at < length and done < size and wanted():
+                part = min(TOUCH_BYTES, length - at, size - done)
+                view = ctypes.c_char.from_buffer(space)
+                ctypes.memmove(room, ctypes.addressof(view) + at, part)
+                del view
+                at, done = at + part, done + part
+            at = max(0, at - length)
+    return done
+
+
+def _length(space: mmap.mmap) -> int:
+    return 0 if space.closed else len(space)
 
 
 def fill(space: mmap.mmap, wanted: Callable[[], bool] = lambda: True, *, zeros: float = 0.0) -> None:

@@ -43,6 +43,8 @@ def check(work: Work) -> None:
         ("cpu", work.cpu, MAX_CPU_S, "s"),
         ("hold", work.hold, MAX_HOLD_BYTES, "bytes"),
         ("hold_zeros", work.hold_zeros, 1, "of a page"),
+        ("touch", work.touch, MAX_FILE_BYTES, "bytes"),
+        ("read_bytes", work.read_bytes, MAX_FILE_BYTES, "bytes"),
         ("write_bytes", work.write_bytes, MAX_FILE_BYTES, "bytes"),
         ("answer", work.answer, MAX_ANSWER_BYTES, "bytes"),
         ("dentries", work.dentries, MAX_DENTRIES, "names"),
@@ -83,15 +85,22 @@ def a_folder() -> Path:
     return data if data.is_dir() else Path(__file__).parent
 
 
-def read_file(path: Path) -> int:
-    """Read the whole file through the page cache into one reused buffer; how many bytes it had."""
+def read_file(path: Path, size: int = 0, begin: int = 0) -> int:
+    """Read a file through the page cache into one reused buffer, or `size` bytes from `begin` on as if it repeated
+    itself without end; how many bytes that were.
+    """
     buffer = getattr(_per_thread, "buffer", None)
     if buffer is None:
         buffer = _per_thread.buffer = reserve(STEP_BYTES)
     total = 0
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
+    with path.open("rb", buffering=0) as file, memoryview(buffer) as room:
+        length = os.fstat(file.fileno()).st_size if size else 0
+        if length:
+            file.seek(begin % length)
+        while count := file.readinto(room[: min(STEP_BYTES, size - total)] if length else room):
             total += count
+            if length and (begin + total) % length == 0:
+                file.seek(0)
     return total
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from emu.daemon.app.kernel_memory import KernelMemory
 from emu.daemon.app.main import main
-from emu.daemon.app.work import RefusedWorkError, check
+from emu.daemon.app.memory import reserve, touch
+from emu.daemon.app.work import RefusedWorkError, check, read_file
 from emu.messages.work import Work
 from emu.policy.app_metrics import IN_FLIGHT
 from emu.policy.promql.text import samples_of
@@ -199,6 +200,46 @@ def test_a_file_is_read_without_growing_by_it(app: Daemon, tmp_path: Path) -> No
         assert answer.get("x-emu-read-bytes") == str(32 * MIB + 5)
         assert float(answer.get("x-emu-work-seconds")) > 0
     assert app.memory("RssAnon") - before < 8 * MIB
+
+
+def test_a_part_of_a_file_is_read_where_the_last_one_stopped(app: Daemon, tmp_path: Path) -> None:
+    """After the file's end from its beginning. A request without a size reads all of it."""
+    (tmp_path / "weights").write_bytes(b"x" * (2 * MIB + 5))
+    for size in (MIB, MIB, MIB, 5 * MIB):
+        assert ask(app, Work(read_file="weights", read_bytes=size))[0].get("x-emu-read-bytes") == str(size)
+    assert ask(app, Work(read_file="weights"))[0].get("x-emu-read-bytes") == str(2 * MIB + 5)
+    (tmp_path / "empty").touch()
+    assert ask(app, Work(read_file="empty", read_bytes=5))[0].get("x-emu-read-bytes") == "0"
+
+
+def test_a_file_is_read_as_if_it_had_no_end(tmp_path: Path) -> None:
+    """From any place on, for any number of bytes: what there is of it is read, each time."""
+    (tmp_path / "a").write_bytes(b"x" * 10)
+    assert [read_file(tmp_path / "a", size, begin) for size, begin in ((3, 0), (3, 8), (25, 99), (0, 0))] == [
+        3,
+        3,
+        25,
+        10,
+    ]
+
+
+def test_what_is_held_is_gone_through(app: Daemon) -> None:
+    """What earlier requests left, and its own, round after round; nothing where nothing is held."""
+    assert ask(app, Work(touch=5))[0].get("x-emu-touched-bytes") == "0"
+    ask(app, Work(hold=2 * MIB, hold_for=None))
+    for work in (Work(touch=3 * MIB), Work(touch=MIB, hold=MIB), Work(touch=MIB, hold=MIB, child=True)):
+        assert ask(app, work)[0].get("x-emu-touched-bytes") == f"{work.touch}"
+
+
+def test_each_page_that_is_held_is_touched_in_its_turn() -> None:
+    """From any place on, in all that is held; what was closed meanwhile is left out."""
+    spaces = [reserve(3 * 4096), reserve(5 * 4096)]
+    for begin, size in ((0, 3), (7, 2), (17, 30)):
+        assert touch(["no memory", *spaces], size * 4096, begin * 4096) == size * 4096
+    spaces[0].close()
+    assert touch(spaces, 9 * 4096, 2 * 4096) == 9 * 4096
+    assert touch(spaces, 9 * 4096, 0, lambda: False) == 0
+    assert touch(spaces[:1], 4096, 0) == 0
 
 
 def test_a_file_is_written_to_its_length(app: Daemon, tmp_path: Path) -> None:
