@@ -178,7 +178,9 @@ def _show_order(order: Sequence[Victim]) -> None:
     if len(order) < 2:
         return
     output.echo("\nOut of memory, the kernel kills the process with the most points: the memory that it holds, and")
-    output.echo("oom_score_adj thousandths of the node's memory and swap. If all hold the same, in this order:")
+    output.echo(
+        "oom_score_adj thousandths of the memory and swap that pods may use. If all hold the same, in this order:"
+    )
     rows = [
         [
             f"{one.pod}/{one.container}",

@@ -54,7 +54,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
     if node is None or node["memory_limit_bytes"] is None or node["memory_peak_bytes"] is None or _kills(study):
         return []
     most, limit = format_bytes(node["memory_peak_bytes"]), format_bytes(node["memory_limit_bytes"])
-    return [f"All pods together held at most {most} of the node's {limit}."]
+    return [f"All pods together held at most {most} of the {limit} that the node has for them."]
 
 
 def _order(kills: list[OomVerdict]) -> str:
@@ -77,7 +77,9 @@ def listing(study: Study) -> Listing | None:
         for kill in _kills(study)
         for one in kill.candidates
     )
-    hints = ("Points are what a process holds and oom_score_adj thousandths of the node's memory and swap.",)
+    hints = (
+        "Points are what a process holds and oom_score_adj thousandths of the memory and swap that pods may use.",
+    )
     heads = ("node full at", Column("container", number=False), "held", "oom_score_adj", "points", "victim")
     return Listing(heads, rows, hints) if rows else None
 
