@@ -7,11 +7,16 @@ and anon at the moment when the node was first full.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 from emu.messages import SANDBOX
 from emu.record.samples import NODE
-from emu.report.topics.topic import Figures, Listing, Topic
+from emu.report.page.canvas import RECLAIM_LEGEND, safe
+from emu.report.page.downsample import rates, step_of
+from emu.report.page.scale import ByteScale
+from emu.report.page.steps import draw_steps
+from emu.report.topics.topic import Drawing, Figures, Listing, Topic
 from emu.report.words import labelled, listed, share
 from emu.study.counters import rises, value_at
 from emu.study.measures import Window, add, times
@@ -21,6 +26,7 @@ from emu.units import format_bytes, format_seconds
 
 WORTH_A_WORD = 2**20
 """Less than this is what the container's start left behind."""
+_COLOURS = ("--reclaim-taken", "--reclaim-file", "--reclaim-swap", "--reclaim-zswap", "--reclaim-scanned")
 _COUNTERS = {"scanned_bytes": "scanned", "reclaimed_bytes": "reclaimed", "refault_bytes": "refaults"}
 _HELD = {"inactive_file_bytes": "inactive_file", "active_file_bytes": "active_file", "anon_bytes": "anon"}
 _KINDS = {
@@ -137,6 +143,28 @@ def listing(study: Study) -> Listing | None:
     return Listing(heads, rows, (_HINT, _HELD_HINT))
 
 
+def panels(drawing: Drawing) -> None:
+    """One, where the node was full: what had been taken from each container by each moment, and was wanted again."""
+    canvas, study = drawing.canvas, drawing.study
+    step = step_of(canvas.end_s, study.recorder.interval_s if study.recorder else None)
+    found: dict[str, tuple[list[float], dict[str, str]]] = {}
+    lines = _by_container(study) if _full_s(study) is not None else {}
+    for number, ((pod, container), mine) in enumerate(lines.items()):
+        name, colour = labelled({"pod": pod, "container": container}), _COLOURS[number % len(_COLOURS)]
+        for what, column, dash in (("", "reclaimed", "solid"), (" read again", "refaults", "dot")):
+            moved = [rates(line.t, getattr(line, column), step, canvas.end_s) for line in mine]
+            sums = [step * study.machine.page_bytes * sum(values) for values in zip(*moved, strict=True)]
+            if sum(sums) >= WORTH_A_WORD:
+                found[f"{name}{what}"] = list(accumulate(sums)), {"color": f"var({colour})", "dash": dash}
+    if not found:
+        return
+    scale = ByteScale.over(values[-1] for values, _ in found.values())
+    panel = canvas.panel("<b>reclaimed</b> from each container so far, and read again", 110, **scale.axis(4))
+    for name, (values, look) in found.items():
+        shown, meta = [value / scale.factor for value in values], {"kind": "reclaimed", "of": name}
+        draw_steps(canvas, panel, RECLAIM_LEGEND, safe(name), shown, step, f" {scale.unit}", look, meta)
+
+
 def _size(value: int | None) -> str | None:
     return None if value is None else format_bytes(value)
 
@@ -147,4 +175,4 @@ _HELD_HINT = (
     "The kernel takes hot pages and anonymous ones only once the node has less cold page cache than hot."
 )
 
-RECLAIM = Topic("Node, reclaim", figures, headline, sentences, listing=listing)
+RECLAIM = Topic("Node, reclaim", figures, headline, sentences, listing=listing, panels=panels)

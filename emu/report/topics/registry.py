@@ -88,7 +88,7 @@ def picture_of(study: Study) -> list[Topic]:
 
 def in_picture() -> list[Topic]:
     """From the top; the bands of phases and starts go through all panels."""
-    return _ordered(MEMORY, REQUESTS, SERVICES, PROCESSORS, CHURN, DEVICES, PRESSURE, PHASES, STARTS)
+    return _ordered(MEMORY, REQUESTS, SERVICES, PROCESSORS, CHURN, RECLAIM, DEVICES, PRESSURE, PHASES, STARTS)
 
 
 def in_words() -> list[Topic]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from emu.record.events import MemoryEventsRose
 from emu.record.samples import NODE
 from emu.report.finish import finish
 from emu.report.journal import entries
+from emu.report.page.figures import run_figure
 from emu.report.summary import summarize
 from emu.report.topics.reclaim import RECLAIM, reclaim_words
 from emu.study.study import read_study
-from tests.fakes import MIB, FakeRun
+from tests.fakes import MIB, PAGE, FakeRun
 
 LIMIT = 128 * MIB
 PATH = "/sys/fs/cgroup/emu/emu-full-node"
@@ -76,6 +79,31 @@ def test_what_was_not_recorded_of_reclaim_is_null(tmp_path: Path) -> None:
         assert (one["reclaimed_bytes"], one["scanned_bytes"], one["refault_bytes"]) == (None, None, 0)
         assert summary["containers"][one["container"]]["reclaimed_bytes"] is None
     assert "reclaimed" not in summary["verdict"]["headline"]
+
+
+def test_what_was_reclaimed_from_each_container_is_drawn_over_time(tmp_path: Path) -> None:
+    """Where the node was full: each curve ends at what the table says. Else there is no such panel."""
+    run = full_node(tmp_path / "run")
+    full = {"delta": {"max": 1}, "values": {"max": 1}}
+    run.event(MemoryEventsRose(t=run.t, label="node", attempt=None, path=PATH, local=True, **full))
+    run.advance(4.0, {"app": {"refault_file": 1000}})
+    run.advance(5.0)
+    recorded = run.finish()
+    study, summary = read_study(recorded), finish(recorded).summary
+    drawn = [
+        (trace["meta"]["of"], trace["y"][-1])
+        for trace in run_figure(study, summary).data
+        if (trace.get("meta") or {}).get("kind") == "reclaimed"
+    ]
+    assert [one["refault_bytes"] for one in summary["reclaim"] if one["container"] == "app"] == [1000 * PAGE]
+    assert drawn == [("emu-fake/app read again", pytest.approx(1000 * PAGE / MIB))]
+    never = FakeRun(tmp_path / "never")
+    never.start("app")
+    never.advance(2.0, {"app": {"refault_file": 1000}})
+    study = read_study(never.finish())
+    assert not [
+        one for one in run_figure(study, summarize(study)).data if (one.get("meta") or {}).get("kind") == "reclaimed"
+    ]
 
 
 def _given(pod: str, reclaimed: int, first_s: float | None, **held: int) -> dict[str, object]:
