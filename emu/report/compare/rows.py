@@ -18,7 +18,7 @@ from emu.units import format_bytes
 
 Summary = dict[str, Any]
 _NODE = "node"
-_FROM_DISK_BYTES = 2**20
+FROM_DISK_BYTES = 2**20
 """A read that took less than this from disk found the file in memory."""
 _WORTH_A_WORD_BYTES = 2**20
 
@@ -67,6 +67,8 @@ class Row:
     """How long each read of a file from disk took, where io.max held somebody back or pods shared the disk by weight:
     `web/app read data`.
     """
+    passes: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    """Where the node was full: each read of a file by its phase, how long it took and how much came from disk."""
     swapped: str = ""
     """In words, what became of pages that had no room, of the container that swapped most; empty where none did."""
     swapped_by: str = ""
@@ -144,6 +146,7 @@ def _row(name: str, summary: Summary) -> Row:
         made_room=_made_room(summary),
         charged=_charged(summary),
         reads=_reads(summary),
+        passes=_passes(summary),
         swapped=swapped[1],
         swapped_by=swapped[0],
         warm_ups=summary.get("warm_ups") or [],
@@ -192,7 +195,17 @@ def _reads(summary: Summary) -> dict[str, float]:
     return {
         f"{labelled(one)} read {one['file']}": one["took_s"]
         for one in (summary.get("page_cache") or {}).get("reads", [])
-        if one["took_s"] and (one["disk_read_bytes"] or 0) >= _FROM_DISK_BYTES
+        if one["took_s"] and (one["disk_read_bytes"] or 0) >= FROM_DISK_BYTES
+    }
+
+
+def _passes(summary: Summary) -> dict[str, tuple[float, int]]:
+    """Each read of a file where the node was full and had to take page cache from somebody."""
+    reads = (summary.get("page_cache") or {}).get("reads", []) if summary.get("reclaim") else []
+    return {
+        f"in {one['phase']} {labelled(one)} read {one['file']}": (one["took_s"], one["disk_read_bytes"] or 0)
+        for one in reads
+        if one["took_s"]
     }
 
 

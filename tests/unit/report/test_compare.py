@@ -179,6 +179,30 @@ def test_who_died_for_the_node_is_the_headline() -> None:
     assert any(text.startswith("OOM kills: 1 of a child process with quiet") for text in verdict["sentences"])
 
 
+def test_who_kept_its_page_cache_on_a_full_node_is_named_with_what_its_read_took() -> None:
+    """Of the read whose bytes from disk differ most; nothing where they are alike."""
+
+    def variant(after: tuple[float, int]) -> dict[str, Any]:
+        reads = (("first", (2.0, 64 * MIB)), ("after", after))
+        names = ("emu", "where", "wall_time", "machine", "failed", "interrupted")
+        of = {"pod": "web", "container": "app"}
+        return {
+            **dict.fromkeys(names), "duration_s": 1.0, "time_scale": 1, "ended": True, "expectations": [],
+            "met": True, "reclaim": [{**of, "reclaimed_bytes": 40 * MIB}],
+            "page_cache": {"reads": [
+                {**of, "file": "data", "phase": phase, "took_s": took_s, "disk_read_bytes": size}
+                for phase, (took_s, size) in reads
+            ]},
+        }  # fmt: skip
+
+    none, low = variant((1.5, 40 * MIB)), variant((0.05, 0))
+    verdict = compare({"none": none, "low": low}, [], "x")["verdict"]
+    assert verdict["headline"].startswith("none: the kernel reclaimed 40 MiB")
+    said = "In after web/app read data in 1.5 s (40 MiB from disk) with none and 50 ms (from memory) with low."
+    assert verdict["sentences"][0] == said
+    assert said not in compare({"none": none, "low": none}, [], "x")["verdict"]["sentences"]
+
+
 def test_without_idleness_all_answers_are_drawn(run: RunDir) -> None:
     """The picture compares first answers after idleness if there are any, else the median and the longest of all."""
     rows = rows_of(look(run).summary["variants"])
