@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -34,12 +35,24 @@ def swap_areas(text: str) -> list[tuple[str, int]]:
 
 def swap_disks() -> list[str]:
     """The disks that pages are swapped to. Swap files are on none of their own."""
-    found = []
+    return [number for number, in_file in _swapped_to().items() if not in_file]
+
+
+def swap_file_disks() -> list[str]:
+    """The disks that have swap files, and other files too."""
+    return [number for number, in_file in _swapped_to().items() if in_file]
+
+
+def _swapped_to() -> dict[str, bool]:
+    """Each disk with swap, and whether that is in files alone."""
+    found: dict[str, bool] = {}
     for line in _lines(Path("/proc/swaps"))[1:]:
-        device = Path(line.split()[0])
-        if device.is_block_device():
-            found.append(disk_of(device.stat().st_rdev))
-    return list(dict.fromkeys(found))
+        area = Path(line.split()[0])
+        with suppress(OSError):
+            at, in_file = area.stat(), not area.is_block_device()
+            number = disk_of(at.st_dev if in_file else at.st_rdev)
+            found[number] = found.get(number, True) and in_file
+    return found
 
 
 def disk_names() -> dict[str, str]:

@@ -1,38 +1,53 @@
-"""Settings of a machine that a run has changed, each with what undoes it: `emu clean` does, if the run was killed.
+"""Settings of a machine that runs have changed, each with what undoes it: the last run that needs one does, and
+`emu clean`, if that was killed.
 
 Only where the machine is the run's own, a sandbox or a virtual machine; of somebody's nothing is changed.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from emu.errors import EmuError, raise_all
 from emu.kubelet import ioweight
-from emu.machine import zram, zswap
+from emu.machine import swap, zram, zswap
 from emu.machine.owner import lives, owner
 
 HOME = Path("/run/emu/changed")
-ZSWAP, ZRAM, IO_COST = "zswap", "zram", "io.cost"
+ZSWAP, SWAP, IO_COST = "zswap", "swap", "io.cost"
 
 
 @contextmanager
-def changed(setting: str, before: Mapping[str, object] | None = None, home: Path | None = None) -> Iterator[None]:
-    """While it lasts the setting is on record as this process's; then it is undone, which takes `before`. Where that
-    fails the record stays, for `emu clean`. EmuError, OSError.
+def changed(setting: str, before: Mapping[str, object] | None = None, home: Path | None = None) -> Iterator[bool]:
+    """While it lasts the setting is on record as this process's; then it is undone, which takes `before`. Of runs
+    that overlap the last one brings back what the first one found; whether this is the first. Where undoing fails the
+    record stays, for `emu clean`. EmuError, OSError.
     """
-    file = (home or HOME) / setting
-    with suppress(OSError):  # then the run is none that can be killed and cleaned up after
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"owner": owner(), "before": before or {}}))
+    file, mine = (home or HOME) / setting, owner()
+    with _locked(file):
+        known = _record(file)
+        owners, before = ([], before or {}) if known is None else known
+        _keep(file, [*filter(lives, owners), mine], before)
     try:
-        yield
+        yield known is None
     finally:
-        _UNDONE[setting](before or {})
-        file.unlink(missing_ok=True)
+        with _locked(file):
+            owners, before = _record(file) or ([], before)
+            if others := [one for one in owners if lives(one) and one != mine]:
+                _keep(file, others, before)
+            else:
+                _UNDONE[setting](before)
+                file.unlink(missing_ok=True)
+
+
+def kept(setting: str, home: Path | None = None) -> Mapping[str, object] | None:
+    """What undoes a setting that a living run has changed; None where none has."""
+    known = _record((home or HOME) / setting)
+    return known[1] if known is not None and any(map(lives, known[0])) else None
 
 
 def undo(home: Path | None = None) -> Iterator[tuple[str, str]]:
@@ -40,13 +55,9 @@ def undo(home: Path | None = None) -> Iterator[tuple[str, str]]:
     undone: its record stays, and the others are undone all the same.
     """
     folder, failed = home or HOME, list[EmuError]()
-    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
-        try:
-            said = json.loads(file.read_text())
-            mine, before = str(said["owner"]), dict(said["before"])
-        except (OSError, ValueError, LookupError, TypeError):
-            mine, before = "", {}
-        if lives(mine) or file.name not in _UNDONE:
+    for file in sorted(folder.glob("[!.]*")) if folder.is_dir() else []:
+        mine, before = _record(file) or ([], {})
+        if any(map(lives, mine)) or file.name not in _UNDONE:
             continue
         try:
             now = _undone(file.name, before)
@@ -57,6 +68,30 @@ def undo(home: Path | None = None) -> Iterator[tuple[str, str]]:
         if now:
             yield file.name, now
     raise_all(failed)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """One process at a time; where nothing can be recorded there is nothing to lock."""
+    with ExitStack() as stack:
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context((file.parent / f".{file.name}").open("w")), fcntl.LOCK_EX)
+        yield
+
+
+def _record(file: Path) -> tuple[list[str], Mapping[str, object]] | None:
+    """Whose a setting is, and what undoes it; None where there is no record that says so."""
+    try:
+        said = json.loads(file.read_text())
+        return [str(one) for one in said["owners"]], dict(said["before"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _keep(file: Path, owners: list[str], before: Mapping[str, object]) -> None:
+    with suppress(OSError):  # then the run is none that can be killed and cleaned up after
+        file.write_text(json.dumps({"owners": owners, "before": dict(before)}))
 
 
 def _undone(setting: str, before: Mapping[str, object]) -> str:
@@ -71,17 +106,23 @@ def _undone(setting: str, before: Mapping[str, object]) -> str:
         raise EmuError(what, why, "leave this sandbox and boot another one") from error
 
 
-def _zswap_off(_: Mapping[str, object]) -> str:
+def _zswap_off(before: Mapping[str, object]) -> str:
+    if before.get("on"):
+        return "on"
     if zswap.is_on():
         zswap.switch(False)
     return "off"
 
 
-def _disks_again(before: Mapping[str, object]) -> str:
-    areas, device = before["areas"], str(before["device"])
+def _swap_again(before: Mapping[str, object]) -> str:
+    areas, area = before["areas"], str(before["area"])
     if not isinstance(areas, list):
         raise TypeError(areas)
-    zram.back([str(one) for one in areas], device)
+    swap.back([str(one) for one in areas], area)
+    if zram.is_zram(area):
+        zram.remove(Path(area).name)
+    else:
+        Path(area).unlink(missing_ok=True)
     return f"swap is on {', '.join(map(str, areas)) or 'nothing'}"
 
 
@@ -93,6 +134,6 @@ def _shared_again(before: Mapping[str, object]) -> str:
 
 _UNDONE: Mapping[str, Callable[[Mapping[str, object]], str]] = {
     ZSWAP: _zswap_off,
-    ZRAM: _disks_again,
+    SWAP: _swap_again,
     IO_COST: _shared_again,
 }

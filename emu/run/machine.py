@@ -11,6 +11,7 @@ import psutil
 
 from emu.machine import disks, zswap
 from emu.machine.paths import ACCELERATOR, IN_SANDBOX
+from emu.record.events.run import BOTH
 from emu.runtime.api import EngineFacts
 from emu.spec.node import SandboxSpec
 from emu.units import format_bytes
@@ -64,12 +65,14 @@ def _system() -> str:
 
 def block_devices(runtime_root: Path, runtime: str) -> dict[str, dict[str, str]]:
     """Each whole disk by its number (`98:0`), with its name and what it is for: `swap`, the runtime's (`docker` or
-    `process`) or `other`.
+    `process`), `files and swap` or `other`.
     """
     roles: dict[str, str] = {}
     if runtime_root.exists():
         roles[disks.disk_of(runtime_root.stat().st_dev)] = runtime
-    roles |= dict.fromkeys(disks.swap_disks(), "swap")
+    swap = disks.swap_disks()
+    roles |= {number: BOTH if number in roles else "swap" for number in swap}
+    roles |= dict.fromkeys(disks.swap_file_disks(), BOTH)
     return {
         number: {"name": name, "role": roles.get(number, "other")}
         for number, name in disks.disk_names().items()

@@ -35,7 +35,6 @@ from emu.policy.kubelet.derived import NodeRules
 from emu.record.events import EventLog, Note, RunBegan, now
 from emu.record.rundir import FORMAT, RunDir
 from emu.run import manifest_images
-from emu.run.compressed import compressed_swap
 from emu.run.driving import Driving, PlannedPod
 from emu.run.ending import Ending
 from emu.run.interrupts import Interrupts
@@ -44,6 +43,7 @@ from emu.run.machine import machine_facts, not_applied, where
 from emu.run.registry import registered
 from emu.run.screen import Screen
 from emu.run.sharing import shared
+from emu.run.swapping import swapping
 from emu.runtime import images
 from emu.runtime.api import LABEL_OWNER, EngineFacts, Runtime
 from emu.runtime.choosing import open_runtime
@@ -88,7 +88,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     cgroup = run_cgroup(facts.cgroup_driver, find_cgroup2(), run_id)
     end = Ending(run, log, screen)
     began = now()
-    with end, compressed_swap(spec) as zswap, ExitStack() as stack:
+    with end, swapping(spec) as zswap, ExitStack() as stack:
         # First in, last out: whatever is undone below can still be recorded.
         stack.callback(log.close)
         stack.enter_context(registered(run_id))

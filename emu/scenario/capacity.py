@@ -28,10 +28,11 @@ def lacking(
     may take there; None where that is not known beforehand.
     """
     for name, spec in plays.items():
-        files = file_bytes(spec)
+        swap_file = swap_file_bytes(spec, place)
+        files, what = file_bytes(spec) + swap_file, "files and its swap" if swap_file else "files"
         if disk_bytes is not None and files > disk_bytes:
             yield EmuError(
-                f"{name}: its files take {format_bytes(files)} of disk, which is more than there is",
+                f"{name}: its {what} take {format_bytes(files)} of disk, which is more than there is",
                 f"there are {format_bytes(disk_bytes)} for them"
                 + (f" in the {SIZED[place]}" if place in SIZED else ""),
                 "make the files smaller (`files`, `writeBytes`), or free space on this host",
@@ -107,6 +108,11 @@ def file_bytes(spec: ScenarioSpec) -> int:
     return made + sum(written.values()) + filler
 
 
+def swap_file_bytes(spec: ScenarioSpec, place: str) -> int:
+    """What a file takes on the disk that is made for it to swap to."""
+    return spec.sandbox.swap if spec.node.swap_device == "file" and place in SIZED else 0
+
+
 def _in_memory(pod: PodSpec | None, path: str) -> bool:
     """Whether a file is in a memory volume."""
     if pod is None:
@@ -145,7 +151,7 @@ def _of_work(name: str, spec: ScenarioSpec, memory: int, swap: int, place: str) 
                 f"hold less, or {_larger(place)}",
             )
         size = next((file.size for file in pod.own_files if file.name == do.read_file), 0)
-        if limit is not None and memory < size <= limit:
+        if limit is not None and memory < size <= limit and not do.read_bytes:
             yield EmuError(
                 f"{name}: phase {phase.name} reads a file of {format_bytes(size)}, which fits its limit of "
                 f"{format_bytes(limit)} and not the machine",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from math import ceil
 
 from emu.messages import APP
-from emu.scenario.capacity import OWN_BYTES, SIZED, file_bytes
+from emu.scenario.capacity import OWN_BYTES, SIZED, file_bytes, swap_file_bytes
 from emu.spec import NamedPodSpec, PhaseModel, PodSpec, ScenarioSpec
 from emu.spec.request import WorkSpec
 from emu.spec.values import LARGEST_BYTES
@@ -14,6 +14,8 @@ from emu.units import format_bytes
 
 WORTH_A_WORD_BYTES = 24 * 2**20
 _PIPE_BYTES, _STACK_BYTES, _DENTRY_BYTES = 64 * 1024, 16 * 1024, 500
+_SOCKET_BYTES = 512 * 1024
+"""The kernel doubles what a socket's buffer is set to, and a connection has two that are full."""
 _NO_END = LARGEST_BYTES
 """Requests of a closed loop, and what they have an app keep: as many as there is room for."""
 
@@ -29,7 +31,7 @@ def needs(
         swap_bytes = min(spec.sandbox.swap for spec in plays)
     filled = max(sum(_asked(spec, name, pod) for name, pod in spec.each_pod.items()) for spec in plays)
     wanted = {
-        "disk": max(map(file_bytes, plays)),
+        "disk": max(file_bytes(spec) + swap_file_bytes(spec, place) for spec in plays),
         "memory": max(map(_memory_bytes, plays)) if filled else 0,
         "swap": max(map(_swap_bytes, plays)),
     }
@@ -86,25 +88,42 @@ def _serving(pod: PodSpec) -> str:
 
 
 def _asked(spec: ScenarioSpec, name: str, pod: PodSpec, *, cache: bool = True) -> int:
-    """What requests have a pod's app take: files, each once and in its own pod; memory that it keeps, added up; of
-    the rest the most at a time. `cache`: with files, whose pages never go to swap.
+    """What requests have a pod's app take: files, each once and in one pod; memory that it keeps, added up; of the
+    rest the most at a time, as long as none has to wait. `cache`: with files, whose pages never go to swap.
     """
-    sizes, kept, most = {one.name: one.size for one in pod.own_files}, 0, 0
+    holder, kept, most = spec.holder_of_files(name), 0, 0
+    sizes = {one.name: one.size for one in spec.each_pod[holder].own_files}
     files: dict[str, int] = {}
     for phase in spec.load.phases:
         do = phase.request.do
         if do is None or spec.asked_pod(phase) != name:
             continue
-        if do.read_file:
+        if do.read_file and _payer(spec, holder, do.read_file) == name:
             files[do.read_file] = max(files.get(do.read_file, 0), sizes.get(do.read_file, 0))
         if do.write_file:
             files[do.write_file] = max(files.get(do.write_file, 0), do.write_bytes)
-        kernel = do.page_tables + do.pipes * _PIPE_BYTES + do.threads * _STACK_BYTES + do.dentries * _DENTRY_BYTES
+        kernel = do.page_tables + do.sockets * _SOCKET_BYTES
+        kernel += do.pipes * _PIPE_BYTES + do.threads * _STACK_BYTES + do.dentries * _DENTRY_BYTES
         if do.hold_for is None:
             kept += (do.hold + kernel) * _requests(phase)
         else:
             most = max(most, (do.hold + kernel) * _at_a_time(phase, do))
     return (sum(files.values()) if cache else 0) + kept + most
+
+
+def _payer(spec: ScenarioSpec, holder: str, file: str) -> str:
+    """Which of the pods that read a file of `holder` is charged for all of it: the one with the most room, since a
+    page is charged once.
+    """
+    asked = [(spec.asked_pod(one), one.request.do) for one in spec.load.phases]
+    readers = [
+        name for name, do in asked if do is not None and do.read_file == file and spec.holder_of_files(name) == holder
+    ]
+    return max(readers, key=lambda name: _limit(spec.each_pod[name]))
+
+
+def _limit(pod: PodSpec) -> int:
+    return pod.containers[_serving(pod)].resources.limits.memory or LARGEST_BYTES
 
 
 def _requests(phase: PhaseModel) -> int:

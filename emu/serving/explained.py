@@ -47,7 +47,7 @@ class Victim:
         return None if self.request_bytes is None else self.request_bytes + self.head_start_bytes
 
 
-_ON_ZRAM = "on zram, in this machine's memory"
+_SWAP = {"zram": "on zram, in this machine's memory", "file": "a file on the disk that has the pods' files"}
 CLASSES: tuple[QosClass, ...] = ("Guaranteed", "Burstable", "BestEffort")
 
 
@@ -78,7 +78,7 @@ def explained(spec: ScenarioSpec, node: NodeRules) -> Level:
         if own:
             classes.append(_class(qos, own, above, node))
     values = [
-        *_machine(node, on_zram=spec.node.swap_device == "zram"),
+        *_machine(node, swap_device=spec.node.swap_device),
         *node_values(above, node),
         *_io_max(spec.node.io),
         *_io_cost(spec.node.io),
@@ -134,7 +134,7 @@ def _io_cost(node: NodeIo) -> list[Value]:
     return [Value("io.cost.model", rates, f"{GIVEN}, of the disk: shared by io.weight", given=True)]
 
 
-def _machine(node: NodeRules, *, on_zram: bool) -> list[Value]:
+def _machine(node: NodeRules, *, swap_device: str) -> list[Value]:
     what = "MemTotal" if node.kubepods_max is None else "node.memory"
     reserved = 0 if node.kubepods_max is None else node.memory_bytes - node.kubepods_max
     kept = node.memory_bytes - reserved - node.allocatable
@@ -145,7 +145,7 @@ def _machine(node: NodeRules, *, on_zram: bool) -> list[Value]:
         how += f" - evictionHard of {format_bytes(kept)}"
     return [
         Value(what, str(node.memory_bytes)),
-        Value("SwapTotal", str(node.swap_bytes), _ON_ZRAM if on_zram else "", given=on_zram),
+        Value("SwapTotal", str(node.swap_bytes), _SWAP.get(swap_device, ""), given=swap_device in _SWAP),
         Value("allocatable", str(node.allocatable), how),
     ]
 

@@ -19,9 +19,11 @@ class NodeSpec(KubeletSpec):
     before; cold: the containers read their executables from disk and are charged for the pages themselves.
     """
 
-    swap_device: Literal["disk", "zram"] = "disk"
-    """What it swaps to. zram: pages are compressed in memory, which no container is charged for. The sandbox and the
-    virtual machine get such a device in place of their disk, as large as `sandbox.swap`; a host has to have one.
+    swap_device: Literal["disk", "zram", "file"] = "disk"
+    """What it swaps to. disk: what it has; in the sandbox and the virtual machine that is a disk of its own. zram:
+    pages are compressed in memory, which no container is charged for. file: a file on the disk that has the pods'
+    files, so that each waits for the other. The sandbox and the virtual machine get zram or a file in place of their
+    swap disk, as large as `sandbox.swap`; a host has to have it.
     """
 
     io: NodeIo = NodeIo()

@@ -20,6 +20,7 @@ from emu.study.model.machine import Device
 from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Study
 from emu.study.model.timeline import Column, Timeline
+from emu.study.swap_files import is_unsplit
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 """Percentiles that are shown."""
@@ -78,7 +79,7 @@ class Window:
 
     def io(self, lines: Iterable[Timeline]) -> dict[str, int | None]:
         """Bytes through block devices: all, those of swap, and those of all others. None where io.stat was absent,
-        and for the parts where it was not recorded which device is which.
+        and for the parts where it was not recorded which device is which, or is not known what of one was swap.
         """
         measured = [line for line in lines if line.has_io]
         devices = self.study.machine.devices
@@ -86,10 +87,11 @@ class Window:
         swap = [device for device in every if _is_swap(devices, device)]
         rest = [device for device in every if device not in swap]
         parts = {"io": every, "swap_io": swap, "disk": rest}
+        known = bool(devices) and not any(is_unsplit(devices, line) for line in measured)
         found: dict[str, int | None] = {}
         for part, chosen in parts.items():
             for way in ("read", "write"):
-                counted = bool(measured) and (part == "io" or bool(devices))
+                counted = bool(measured) and (part == "io" or known)
                 found[f"{part}_{way}_bytes"] = self._bytes(measured, chosen, f"{way}_bytes") if counted else None
         return found
 

@@ -21,6 +21,7 @@ from emu.study.counters import rises
 from emu.study.measures import Window
 from emu.study.model.study import Study
 from emu.study.model.timeline import Column, Timeline
+from emu.study.swap_files import whole
 from emu.units import format_bytes, format_seconds, often
 
 MEMORY_HIGH, SWAP_MAX, SWAP_HIGH, MACHINE_SWAP, CPU_MAX, IO_MAX, IO = (
@@ -218,7 +219,7 @@ def _io_max(study: Study, limits: Iterable[str], lines: list[Timeline]) -> list[
                 span
                 for line in lines
                 if number in line.io
-                for span in _at_rate(line.t, getattr(line.io[number], column), rate)
+                for span in _at_rate(line.t, whole(line, number, column), rate)
             ]
             seconds = sum(end - begin for begin, end in spans)
             if seconds >= max(LEAST_S, LEAST_SHARE * study.duration_s):

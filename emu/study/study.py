@@ -27,6 +27,7 @@ from emu.record.events import (
     read_events,
 )
 from emu.record.rundir import RunDir
+from emu.study import swap_files
 from emu.study.freezes import freezer_use, measure_freezes, pauses, recorded_freezes
 from emu.study.happenings import complain, pod_events, read_happenings
 from emu.study.instances import owner_of, read_instances, with_signals, with_the_engine
@@ -34,6 +35,7 @@ from emu.study.kernel_log import KernelLog, read_kernel_log
 from emu.study.model.machine import Device, Machine
 from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Failure, Study
+from emu.study.model.timeline import Timeline
 from emu.study.oom import exit_reason, judge
 from emu.study.reached import in_flight_by_pod, with_pods
 from emu.study.reasons import give_reasons
@@ -70,6 +72,7 @@ def read_study(run: RunDir) -> Study:
     for line in sampled.timelines.values():
         line.owner = owner_of(study, line.owner)
         study.timelines[line.owner] = line
+    swap_files.split(study.machine.devices, _measured(study), study.machine.page_bytes)
     study.pids = {pid: owner_of(study, owner) for pid, owner in sampled.pids.items()}
     study.phases = _phases(events, study.origin, study.duration_s)
     read_happenings(study, events)
@@ -89,6 +92,10 @@ def read_study(run: RunDir) -> Study:
     study.ends = read_ends(study, events)
     study.requests = give_reasons(study)
     return study
+
+
+def _measured(study: Study) -> list[Timeline]:
+    return [*study.timelines.values(), *([] if study.node is None else [study.node])]
 
 
 def _judge(study: Study, log: KernelLog) -> None:

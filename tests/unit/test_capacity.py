@@ -143,6 +143,23 @@ def test_the_memory_that_a_scenario_needs(node: str, do: str, phase: str, memory
     assert said is not None and f"{memory} of memory" in said.partition(";")[0]
 
 
+def test_a_file_of_two_pods_is_charged_once_and_swap_in_a_file_takes_disk() -> None:
+    """The page cache of a shared file is at most that of the reader with the most room; connections count, too."""
+    of = "runtime: process, containers: [{name: app, port: 8080, resources: {limits: {memory"
+    body = (
+        f"pods: [{{name: a, {of}: 32Mi}}}}, files: [{{name: f, size: 64Mi}}]}}]}}, "
+        f"{{name: b, filesOf: a, {of}: 128Mi}}}}}}]}}]\n"
+        "load: {phases: [{name: p, to: a, type: constant, rate: 1, duration: 1s, request: {do: {readFile: f}}}, "
+        "{name: q, to: b, type: constant, rate: 1, duration: 1s, request: {do: {DO}}}]}\n"
+    )
+    once = needed(body.replace("DO", "readFile: f"))
+    assert once is not None and once.startswith("needs up to 64 MiB of disk, 96 MiB of memory;")
+    more = needed(
+        body.replace("DO", "sockets: 16, holdFor: forever") + "node: {swapDevice: file}\nsandbox: {swap: 1Gi}"
+    )
+    assert more is not None and more.startswith("needs up to 1.1 GiB of disk, 56 MiB of memory;")
+
+
 def test_a_leak_without_an_end_needs_all_that_there_is() -> None:
     """A closed loop that keeps memory takes as much as the limit leaves it, and the whole machine where none does."""
     phase = "{name: p, type: closed, clients: 1, duration: 9s, request: {do: {hold: 4Mi, holdFor: forever}}}"

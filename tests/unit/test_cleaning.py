@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from cgroups.mount import Mount
 from emu.errors import EmuError
 from emu.helpers import freezer
-from emu.machine import zram, zswap
+from emu.machine import swap, zram, zswap
 from emu.machine.owner import owner
 from emu.run import changed as changes
 from emu.run import cleaning, registry
@@ -131,11 +131,18 @@ def switched(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     done: list[object] = []
     monkeypatch.setattr(zswap, "is_on", lambda: True)
     monkeypatch.setattr(zswap, "switch", done.append)
-    monkeypatch.setattr(zram, "back", lambda areas, device: done.append((areas, device)))
+    monkeypatch.setattr(swap, "back", lambda areas, area: done.append((areas, area)))
+    monkeypatch.setattr(zram, "remove", done.append)
     return done
 
 
-GONE = json.dumps({"owner": "1:0:gone", "before": {"areas": ["/dev/vdb"], "device": "zram0"}})
+def left(home: Path) -> list[str]:
+    """What is on record."""
+    return [path.name for path in home.glob("[!.]*")]
+
+
+GONE = json.dumps({"owners": ["1:0:gone"], "before": {"areas": ["/dev/vdb"], "area": "/dev/zram0"}})
+BACK = (["/dev/vdb"], "/dev/zram0")
 
 
 def test_what_a_run_changed_of_its_machine_is_undone(tmp_path: Path, switched: list[object]) -> None:
@@ -144,18 +151,46 @@ def test_what_a_run_changed_of_its_machine_is_undone(tmp_path: Path, switched: l
         assert list(changes.undo(tmp_path)) == []
         assert switched == []
     assert switched == [False]
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []
 
 
 def test_what_a_killed_run_changed_of_its_machine_is_undone(tmp_path: Path, switched: list[object]) -> None:
     """Once; what is no record of one is thrown away, and says nothing where it does not say how it was."""
-    (tmp_path / changes.ZRAM).write_text(GONE)
+    (tmp_path / changes.SWAP).write_text(GONE)
     (tmp_path / changes.ZSWAP).write_text("half a rec")
-    assert list(changes.undo(tmp_path)) == [("zram", "swap is on /dev/vdb"), ("zswap", "off")]
-    assert switched == [(["/dev/vdb"], "zram0"), False]
-    (tmp_path / changes.ZRAM).write_text("half a rec")
+    assert list(changes.undo(tmp_path)) == [("swap", "swap is on /dev/vdb"), ("zswap", "off")]
+    assert switched == [BACK, "zram0", False]
+    (tmp_path / changes.SWAP).write_text("half a rec")
     assert list(changes.undo(tmp_path)) == []
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []
+
+
+def test_of_runs_that_overlap_the_last_one_undoes_what_the_first_one_found(
+    tmp_path: Path, switched: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever ends first; one that was killed meanwhile is no longer waited for."""
+    before, later = {"areas": ["/dev/vdb"], "area": "/dev/zram0"}, {"areas": ["/dev/zram0"], "area": "/dev/zram1"}
+    alive = {"first", "second"}
+    monkeypatch.setattr(changes, "lives", alive.__contains__)
+
+    def begun(name: str, found: dict[str, object]) -> tuple[AbstractContextManager[bool], bool]:
+        monkeypatch.setattr(changes, "owner", lambda: name)
+        entered = changes.changed(changes.SWAP, found, home=tmp_path)
+        return entered, entered.__enter__()
+
+    for dies in (False, True):
+        alive |= {"first"}
+        first, is_first = begun("first", before)
+        second, is_second = begun("second", later)
+        assert (is_first, is_second, changes.kept(changes.SWAP, tmp_path)) == (True, False, before)
+        if dies:
+            alive.discard("first")
+        else:
+            first.__exit__(None, None, None)
+        assert switched == []
+        second.__exit__(None, None, None)
+        assert (switched, left(tmp_path)) == ([BACK, "zram0"], [])
+        switched.clear()
 
 
 def test_what_cannot_be_undone_stays_on_record(
@@ -163,21 +198,21 @@ def test_what_cannot_be_undone_stays_on_record(
 ) -> None:
     """`emu clean` says why, undoes all else, and can be asked again: swap in use needs memory to come back to."""
 
-    def fails(areas: list[str], device: str) -> None:
-        raise EmuError("cannot swap to zram", f"swapoff /dev/{device}: Cannot allocate memory", "")
+    def fails(areas: list[str], area: str) -> None:
+        raise EmuError("cannot swap to zram", f"swapoff {area}: Cannot allocate memory", "")
 
-    back = zram.back
-    monkeypatch.setattr(zram, "back", fails)
-    with pytest.raises(EmuError), changes.changed(changes.ZRAM, {"areas": [], "device": "zram1"}, home=tmp_path):
+    back = swap.back
+    monkeypatch.setattr(swap, "back", fails)
+    with pytest.raises(EmuError), changes.changed(changes.SWAP, {"areas": [], "area": "/dev/zram1"}, home=tmp_path):
         pass
-    assert (tmp_path / changes.ZRAM).exists()
-    (tmp_path / changes.ZRAM).write_text(GONE)
+    assert (tmp_path / changes.SWAP).exists()
+    (tmp_path / changes.SWAP).write_text(GONE)
     (tmp_path / changes.ZSWAP).write_text(GONE)
-    with pytest.raises(EmuError, match="zram: what a run that was killed has changed cannot be undone") as wrong:
+    with pytest.raises(EmuError, match="swap: what a run that was killed has changed cannot be undone") as wrong:
         list(changes.undo(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == [changes.ZRAM]
+    assert left(tmp_path) == [changes.SWAP]
     assert switched.pop() is False
     assert "Cannot allocate memory" in wrong.value.why
-    monkeypatch.setattr(zram, "back", back)
-    assert list(changes.undo(tmp_path)) == [("zram", "swap is on /dev/vdb")]
-    assert switched == [(["/dev/vdb"], "zram0")]
+    monkeypatch.setattr(swap, "back", back)
+    assert list(changes.undo(tmp_path)) == [("swap", "swap is on /dev/vdb")]
+    assert switched == [BACK, "zram0"]

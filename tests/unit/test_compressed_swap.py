@@ -10,7 +10,7 @@ from emu.daemon.app.memory import fill, reserve
 from emu.errors import EmuError
 from emu.machine import zswap
 from emu.machine.disks import swap_areas
-from emu.run import compressed
+from emu.run import swapping
 from emu.scenario.capacity import lacking
 from emu.scenario.reading import read_scenario
 from emu.spec import MIB, ScenarioSpec
@@ -44,13 +44,13 @@ def test_a_host_s_zswap_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is off, or absent, a run that asks for it is refused, with what to do; one that does not, is not."""
     monkeypatch.delenv("EMU_SANDBOX", raising=False)
     spec = asking("{swapMax: max, zswapMax: max}")
-    monkeypatch.setattr(compressed.zswap, "is_on", lambda: False)
+    monkeypatch.setattr(swapping.zswap, "is_on", lambda: False)
     for offered, why in ((False, "CONFIG_ZSWAP"), (True, "no setting of a whole host")):
-        monkeypatch.setattr(compressed.zswap, "is_offered", lambda offered=offered: offered)
-        with pytest.raises(EmuError) as refused, compressed.zswap_for(spec):
+        monkeypatch.setattr(swapping.zswap, "is_offered", lambda offered=offered: offered)
+        with pytest.raises(EmuError) as refused, swapping.zswap_for(spec):
             pass
         assert why in refused.value.why and "--on sandbox" in refused.value.fix
-        with compressed.zswap_for(asking("{swapMax: max, zswapMax: 0}")) as on:
+        with swapping.zswap_for(asking("{swapMax: max, zswapMax: 0}")) as on:
             assert on is False
 
 
@@ -65,11 +65,11 @@ def test_a_host_has_to_swap_to_zram_itself(monkeypatch: pytest.MonkeyPatch) -> N
     """To nothing else, or the run is refused."""
     monkeypatch.delenv("EMU_SANDBOX", raising=False)
     spec = asking("{swapMax: max}", "node: {swapDevice: zram}\n")
-    monkeypatch.setattr(compressed.zram, "areas", lambda: [("/dev/zram0", GIB), ("/dev/sda2", GIB)])
+    monkeypatch.setattr(swapping.swap, "areas", lambda: [("/dev/zram0", GIB), ("/dev/sda2", GIB)])
     with pytest.raises(EmuError, match="swaps to /dev/sda2"):
-        compressed.swap_for(spec)
-    monkeypatch.setattr(compressed.zram, "areas", lambda: [("/dev/zram0", GIB)])
-    with compressed.swap_for(spec):
+        swapping.swap_for(spec)
+    monkeypatch.setattr(swapping.swap, "areas", lambda: [("/dev/zram0", GIB)])
+    with swapping.swap_for(spec):
         pass
 
 

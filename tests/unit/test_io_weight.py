@@ -87,10 +87,10 @@ def test_a_machine_of_the_run_s_own_shares_its_disk_while_the_run_lasts(
     with shared(scenario(COST), "8:0", root, run, own_machine=True, home=tmp_path / "home"):
         assert ioweight.is_on(root, "8:0")
         assert "rbps=8388608" in (root / ioweight.MODEL).read_text()
-        assert [*(tmp_path / "home").iterdir()]
+        assert [*(tmp_path / "home").glob("[!.]*")]
     assert (root / ioweight.QOS).read_text().startswith(qos_after)
     assert (root / ioweight.MODEL).read_text().startswith(model_after)
-    assert not [*(tmp_path / "home").iterdir()]
+    assert not [*(tmp_path / "home").glob("[!.]*")]
 
 
 def test_a_disk_that_a_killed_run_left_shared_is_as_it_was_after_emu_clean(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_kernel_that_cannot_share_the_disk_is_reported_as_that(tmp_path: Path)
     sharing = shared(scenario(COST), "8:0", root, run, own_machine=True, home=tmp_path / "home")
     with pytest.raises(EmuError, match="the disk cannot be shared by weight"), sharing:
         pass
-    assert not [*(tmp_path / "home").iterdir()]
+    assert not [*(tmp_path / "home").glob("[!.]*")]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,10 @@ class NodeCondition(Event):
     """As in the node's status."""
 
 
+BOTH = "files and swap"
+"""The role of a disk that pages are swapped to, and that files are on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunBegan(Event):
     """The first event: everything that heads a report."""
@@ -37,9 +41,9 @@ class RunBegan(Event):
     """UTC, ISO 8601, at `t`."""
     machine: dict[str, Any]
     """kernel, cgroup_driver, runtime (`docker`, `process`), docker (its version), cpus, memory_bytes, swap_bytes,
-    psi (bool), devices {"98:0": {name, role}} with role `docker`, `process`, `swap` or `other`, node_io_max (lines
-    of io.max for all pods together), io_weights (of each pod by its name in the scenario, where the disk is shared
-    by weight), zswap (its settings by the kernel's names; empty where it was off).
+    psi (bool), devices {"98:0": {name, role}} with role `docker`, `process`, `swap`, `files and swap` or `other`,
+    node_io_max (lines of io.max for all pods together), io_weights (of each pod by its name in the scenario, where
+    the disk is shared by weight), zswap (its settings by the kernel's names; empty where it was off).
     """
     pod_cgroup: str | None = None
     """Of the one pod of a run from before its pods had cgroups in the run's."""

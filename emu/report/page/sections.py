@@ -26,7 +26,9 @@ def sections(view: View, figure: Figure, scenario_text: str | None) -> Iterator[
 
 def _machine(study: Study) -> Markup:
     machine = study.machine
-    devices = ", ".join(f"{one.number} {one.name} ({one.role})" for one in machine.devices.values())
+    devices = ", ".join(
+        f"{one.number} {one.name} ({one.role})" for key, one in machine.devices.items() if key == one.number
+    )
     pairs: list[tuple[str, object]] = [
         ("kernel", machine.kernel),
         ("where", study.where),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from emu.record.events.run import BOTH
 from emu.study.model.timeline import Column
 
 ZRAM = "zram"
@@ -12,7 +13,9 @@ ZRAM = "zram"
 
 @dataclass(frozen=True)
 class Machine:
-    """Where it ran. `devices` maps `98:0` to its name and role (`docker`, `process`, `swap` or `other`)."""
+    """Where it ran. `devices` maps `98:0` to its name and role (`docker`, `process`, `swap`, `files and swap` or
+    `other`).
+    """
 
     kernel: str | None = None
     accelerator: str | None = None
@@ -38,7 +41,7 @@ class Machine:
     @property
     def swaps_to(self) -> str | None:
         """`zram` where all of it is compressed memory, else `disk`; None without swap, and where it is not known."""
-        names = [device.name for device in self.devices.values() if device.is_swap]
+        names = [device.name for device in self.devices.values() if device.is_swap or device.is_both]
         if not names:
             return None
         return ZRAM if all(name.startswith(ZRAM) for name in names) else "disk"
@@ -56,6 +59,11 @@ class Device:
     def is_swap(self) -> bool:
         """Whether pages are swapped to it."""
         return self.role == "swap"
+
+    @property
+    def is_both(self) -> bool:
+        """Whether pages are swapped to it, and files are on it too."""
+        return self.role == BOTH
 
 
 @dataclass

@@ -56,6 +56,10 @@ class Timeline:
     sock: Column = field(default_factory=list)
     swap: Column = field(default_factory=list)
     """memory.swap.current."""
+    swapped_in: Column = field(default_factory=list)
+    """pswpin: pages read from a swap device or file. Counter, in pages, as is the next one. None on older kernels."""
+    swapped_out: Column = field(default_factory=list)
+    """pswpout: pages written to one."""
     zswap: Column = field(default_factory=list)
     """Compressed pages in memory on their way to swap: a part of memory.current and of `kernel`. None where the
     kernel has no zswap.

@@ -1,27 +1,28 @@
-"""Swap that is compressed, for a run: zswap and zram. Made where the machine is the run's own, and demanded where it
-is somebody's.
+"""What a run swaps to: zswap, zram or a file. Made where the machine is the run's own, and demanded where it is
+somebody's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
-from emu.machine import zram, zswap
-from emu.run import registry
-from emu.run.changed import ZRAM, ZSWAP, changed, undo
+from emu.machine import swap, zram, zswap
+from emu.run.changed import SWAP, ZSWAP, changed, kept, undo
 from emu.run.machine import where
+from emu.runtime.process import roots
 from emu.spec import ScenarioSpec
 
 _KEYS = "memory.zswapMax and memory.zswapWriteback"
 
 
 @contextmanager
-def compressed_swap(spec: ScenarioSpec) -> Iterator[bool]:
+def swapping(spec: ScenarioSpec) -> Iterator[bool]:
     """While it lasts the machine swaps as the scenario asks for; whether pages may go to zswap. EmuError."""
-    if where() != "host" and len(registry.living()) <= 1:
+    if where() != "host":
         for _ in undo():  # what a run that was killed has changed and left behind
             pass
     with swap_for(spec), zswap_for(spec) as on:
@@ -30,30 +31,50 @@ def compressed_swap(spec: ScenarioSpec) -> Iterator[bool]:
 
 def swap_for(spec: ScenarioSpec) -> AbstractContextManager[None]:
     """While it lasts the machine swaps to what the scenario asks for. EmuError where it does not."""
-    if spec.node.swap_device == "disk":
+    wanted = spec.node.swap_device
+    if wanted == "disk":
         return nullcontext()
     if where() != "host":
-        return _zram_in_place_of_disks()
-    others = [area for area, _ in zram.areas() if not zram.is_zram(area)]
-    if others or not zram.areas():
+        return _in_place_of_disks(wanted)
+    others = [area for area, _ in swap.areas() if _kind(area) != wanted]
+    if others or not swap.areas():
         raise EmuError(
-            "node.swapDevice: this machine does not swap to zram alone",
+            f"node.swapDevice: this machine does not swap to {_NAMES[wanted]} alone",
             f"it swaps to {', '.join(others) or 'nothing'}, and emu changes no setting of a whole host",
             "run it in the sandbox (--on sandbox), or remove `node.swapDevice`",
         )
     return nullcontext()
 
 
+_NAMES = {"zram": "zram", "file": "a file"}
+
+
+def _kind(area: str) -> str:
+    if zram.is_zram(area):
+        return "zram"
+    return "file" if Path(area).is_file() else "disk"
+
+
 @contextmanager
-def _zram_in_place_of_disks() -> Iterator[None]:
-    """Swap to a zram device as large as what this machine swaps to now, and to that again afterwards. EmuError."""
-    before = zram.areas()
-    names = [area for area, _ in before]
-    device = zram.unused()
-    # On record before it is changed: `emu clean` undoes what a killed run leaves.
-    with changed(ZRAM, {"areas": names, "device": device}):
-        zram.make(device, sum(size for _, size in before))
-        zram.swap_to(device, names)
+def _in_place_of_disks(wanted: str) -> Iterator[None]:
+    """Swap to zram or a file, as large as what this machine swaps to now, and to that again afterwards. EmuError."""
+    if (others := kept(SWAP)) is not None and _kind(str(others["area"])) != wanted:
+        raise EmuError(
+            f"node.swapDevice: this machine cannot swap to {_NAMES[wanted]} now",
+            f"another run has it swap to {others['area']}",
+            "wait for its end, or run each in a sandbox of its own: --on sandbox",
+        )
+    before = swap.areas()
+    names, size = [area for area, _ in before], sum(size for _, size in before)
+    device = zram.unused() if wanted == "zram" else ""
+    area = f"/dev/{device}" if device else str(roots.HOME / "swapfile")
+    with changed(SWAP, {"areas": names, "area": area}) as first:
+        if first:
+            if device:
+                zram.make(device, size)
+            else:
+                swap.make_file(Path(area), size)
+            swap.swap_to(area, names)
         yield
 
 
@@ -82,7 +103,8 @@ def zswap_for(spec: ScenarioSpec) -> Iterator[bool]:
             "this kernel has no memory.zswap.writeback (it is there from Linux 6.8 on)",
             "remove it, or boot a newer kernel: --on sandbox after `emu sandbox kernel --fetch`",
         )
-    if zswap.is_on():
+    on = zswap.is_on()
+    if on and where() == "host":
         yield True
         return
     if where() == "host":
@@ -92,7 +114,7 @@ def zswap_for(spec: ScenarioSpec) -> Iterator[bool]:
             f"turn it on (echo Y | sudo tee {zswap.PARAMETERS}/enabled), run it in the sandbox (--on sandbox), "
             "or remove them",
         )
-    with changed(ZSWAP):
+    with changed(ZSWAP, {"on": on}):
         try:
             zswap.switch(True)
         except OSError as error:
