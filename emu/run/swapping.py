@@ -68,6 +68,7 @@ def _in_place_of_disks(wanted: str) -> Iterator[None]:
     names, size = [area for area, _ in before], sum(size for _, size in before)
     device = zram.unused() if wanted == "zram" else ""
     area = f"/dev/{device}" if device else str(roots.HOME / "swapfile")
+    # On record before it is changed: `emu clean` undoes what a killed run leaves.
     with changed(SWAP, {"areas": names, "area": area}) as first:
         if first:
             if device:

@@ -64,8 +64,8 @@ class Row:
     empty in other runs.
     """
     reads: Mapping[str, float] = field(default_factory=dict)
-    """How long each read of a file from disk took, where io.max held somebody back or pods shared the disk by weight:
-    `web/app read data`.
+    """How long each read of a file from disk took, where io.max held somebody back or pods shared the disk, and the
+    answers beside who shared it: `web/app read data`, `99 % of web's answers (beside) came`.
     """
     passes: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     """Where the node was full: each read of a file by its phase, how long it took and how much came from disk."""
@@ -186,17 +186,25 @@ def _made_room(summary: Summary) -> str:
 
 
 def _reads(summary: Summary) -> dict[str, float]:
-    """Each read of a file that came from disk, and how long it took; nothing where nothing divided the disk."""
+    """Each read of a file that came from disk, and the answers beside others, with how long they took; nothing where
+    nothing divided the disk.
+    """
     holders = [*(summary.get("containers") or {}).values(), summary.get("node") or {}]
     if not summary.get("disk_shares") and not any(
         one["by"] == "io.max" for holder in holders for one in holder.get("held_back") or []
     ):
         return {}
-    return {
+    beside = [one for one in summary.get("disk_shares") or [] if one.get("tail_s") and one["answers"] > 1]
+    return {_answers_of(one): one["tail_s"] for one in beside} | {
         f"{labelled(one)} read {one['file']}": one["took_s"]
         for one in (summary.get("page_cache") or {}).get("reads", [])
         if one["took_s"] and (one["disk_read_bytes"] or 0) >= FROM_DISK_BYTES
     }
+
+
+def _answers_of(one: Summary) -> str:
+    part = "99 % of" if one["tail"] == "p99" else "all"
+    return f"{part} {one['parts'][0]['pod']}'s answers ({one['phase']}) came"
 
 
 def _passes(summary: Summary) -> dict[str, tuple[float, int]]:

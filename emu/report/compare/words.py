@@ -165,7 +165,7 @@ def _slow_reads(rows: list[Row]) -> str:
     if not name or len(rows) < 2:
         return ""
     said = f"{name} in {listed([f'{format_seconds(row.reads[name])} with {row.name}' for row in rows])}"
-    alike = "No read of a file took much longer with one variant than with another: "
+    alike = "No read took much longer with one variant than with another: "
     return said if factors[name] >= SLOWER else f"{alike}{said}"
 
 

@@ -1,4 +1,6 @@
-"""A disk that pods share by io.weight: how much of it each had while requests of one waited for it."""
+"""A disk that pods share, by io.weight or because one of them swaps to it: how much of it each had while requests of
+one waited for it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from emu.report.topics.topic import Figures, Listing, Topic
 from emu.report.words import listed
-from emu.study.measures import Window, median_answer_s
+from emu.study.measures import MOST, SHARES, Window, percentile, says_something
 from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Study
 from emu.study.pods import workload
@@ -21,14 +23,18 @@ class Part:
     """What one pod read from the disk and wrote to it while a phase lasted."""
 
     pod: str
-    io_weight: int
+    io_weight: int | None
+    """None where the disk is not shared by it."""
     disk_read_bytes: int
     disk_write_bytes: int
+    swap_io_read_bytes: int
+    """Of swap on that disk; 0 where swap is on another one."""
+    swap_io_write_bytes: int
 
     @property
     def moved_bytes(self) -> int:
         """Both ways."""
-        return self.disk_read_bytes + self.disk_write_bytes
+        return sum((self.disk_read_bytes, self.disk_write_bytes, self.swap_io_read_bytes, self.swap_io_write_bytes))
 
 
 @dataclass(frozen=True)
@@ -39,33 +45,75 @@ class Shares:
     answers: int
     took_s: float
     """The median of its answers."""
+    tail: str
+    """The percentile that says most of its answers: `p99`, or `max` of fewer than a hundred."""
+    tail_s: float
     parts: tuple[Part, ...]
     """That of the pod which the phase sends to is the first."""
+    alone: str | None = None
+    """The phase in which that pod had the disk to itself."""
+    alone_s: float | None = None
+    """The same percentile of the answers then."""
 
 
 def shares(study: Study) -> list[Shares]:
-    """Every phase with an answer in which its pod and others read or wrote; none where the disk is not shared by
-    weight.
+    """Every phase with an answer in which its pod and others read or wrote; none where each has a disk of its own in
+    effect: no weight divides it, and no one swaps to it.
     """
-    found = (_shares(study, phase) for phase in study.phases if study.machine.io_weights and phase.pod)
-    return [one for one in found if one is not None]
+    if not study.machine.io_weights and not _swaps_there(study):
+        return []
+    phases = [(phase, _parts(study, phase)) for phase in study.phases if phase.pod]
+    return [
+        _shares(
+            study, phase, parts, [one for one, alone in phases if len(alone) == 1 and alone[0].pod == parts[0].pod]
+        )
+        for phase, parts in phases
+        if parts and parts[0].pod == workload(phase.pod) and _is_shared(study, parts[1:]) and _answers(study, phase)
+    ]
 
 
-def _shares(study: Study, phase: PhaseSpan) -> Shares | None:
-    took_s = median_answer_s(study, phase)
-    window = Window(study, phase.begin_s, phase.until_s)
+def _is_shared(study: Study, others: list[Part]) -> bool:
+    """With weights by whoever wants it; without them it is a subject where one of them swaps."""
+    swaps = any(one.swap_io_read_bytes + one.swap_io_write_bytes >= LEAST_BYTES for one in others)
+    return bool(others) and (swaps or bool(study.machine.io_weights))
+
+
+def _swaps_there(study: Study) -> bool:
+    return any(device.is_both for device in study.machine.devices.values())
+
+
+def _parts(study: Study, phase: PhaseSpan) -> list[Part]:
+    """Of those who wanted the disk then, the pod that was asked first."""
+    window, there = Window(study, phase.begin_s, phase.until_s), _swaps_there(study)
     parts = []
-    for pod, weight in study.machine.io_weights.items():
+    for pod in dict.fromkeys(workload(line.owner.pod) for line in study.pod_timelines):
         io = window.io([line for line in study.pod_timelines if workload(line.owner.pod) == pod])
-        read, written = io["disk_read_bytes"], io["disk_write_bytes"]
-        parts.append(Part(pod, weight, read or 0, written or 0))
-    wanted = sorted(
-        (one for one in parts if one.moved_bytes >= LEAST_BYTES), key=lambda one: one.pod != workload(phase.pod)
+        swap = [io[f"swap_io_{way}_bytes"] or 0 if there else 0 for way in ("read", "write")]
+        weight = study.machine.io_weights.get(pod)
+        parts.append(Part(pod, weight, io["disk_read_bytes"] or 0, io["disk_write_bytes"] or 0, *swap))
+    wanted = [one for one in parts if one.moved_bytes >= LEAST_BYTES]
+    return sorted(wanted, key=lambda one: one.pod != workload(phase.pod))
+
+
+def _answers(study: Study, phase: PhaseSpan) -> list[float]:
+    taken = (one.latency_s for one in study.requests or () if one.phase == phase.name)
+    return sorted(took for took in taken if took is not None)
+
+
+def _shares(study: Study, phase: PhaseSpan, parts: list[Part], alone: list[PhaseSpan]) -> Shares:
+    taken = _answers(study, phase)
+    tail = next(name for name in ("p99", MOST) if says_something(name, len(taken)))
+    quiet = next(((one.name, known) for one in alone if (known := _answers(study, one))), None)
+    return Shares(
+        phase.name,
+        sum(one.phase == phase.name and one.answered for one in study.requests or ()),
+        percentile(taken, SHARES["p50"]) or 0.0,
+        tail,
+        percentile(taken, SHARES[tail]) or 0.0,
+        tuple(parts),
+        None if quiet is None else quiet[0],
+        None if quiet is None else percentile(quiet[1], SHARES[tail]),
     )
-    if took_s is None or len(wanted) < 2 or wanted[0].pod != workload(phase.pod):
-        return None
-    answers = sum(one.phase == phase.name and one.answered for one in study.requests or ())
-    return Shares(phase.name, answers, took_s, tuple(wanted))
 
 
 def figures(study: Study) -> Figures:
@@ -81,27 +129,42 @@ def headline(study: Study, summary: Figures) -> list[str]:
 
 def _words(one: Shares) -> str:
     mine, others = one.parts[0], one.parts[1:]
-    meanwhile = listed([f"{_moved(part)} at {part.io_weight}" for part in others])
+    meanwhile = listed(
+        [_moved(part) + ("" if part.io_weight is None else f" at {part.io_weight}") for part in others]
+    )
     took, which = format_seconds(one.took_s), one.phase
     if one.answers > 1:  # what was moved is all of theirs, the time is one's
         which += f", {one.answers:,} answers, {took} in the median"
+        which += f", {one.tail} {format_seconds(one.tail_s)}" if one.tail != MOST else ""
     within = f" in {took}" if one.answers == 1 else ""
-    return f"{_moved(mine)}{within} at an io.weight of {mine.io_weight} ({which}); meanwhile {meanwhile}"
+    weight = "" if mine.io_weight is None else f" at an io.weight of {mine.io_weight}"
+    said = f"{_moved(mine)}{within}{weight} ({which}); meanwhile {meanwhile}"
+    if mine.io_weight is None:
+        said += " on the same disk"
+    if one.alone_s is not None:
+        named = "" if one.tail == MOST else f"{one.tail} was "
+        said += f"; alone ({one.alone}) {named or 'it took '}{format_seconds(one.alone_s)}"
+    return said
 
 
 def _moved(part: Part) -> str:
     ways = [
         f"{did} {format_bytes(size)}"
-        for did, size in (("read", part.disk_read_bytes), ("wrote", part.disk_write_bytes))
+        for did, size in (
+            ("read", part.disk_read_bytes),
+            ("wrote", part.disk_write_bytes),
+            ("swapped in", part.swap_io_read_bytes),
+            ("swapped out", part.swap_io_write_bytes),
+        )
         if size >= LEAST_BYTES
     ]
-    return f"{part.pod} {' and '.join(ways) or f'moved {format_bytes(part.moved_bytes)}'}"
+    return f"{part.pod} {listed(ways) if ways else f'moved {format_bytes(part.moved_bytes)}'}"
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
     """One for each phase, and what a weight is."""
     found = [f"{_words(one)}." for one in shares(study)]
-    if found:
+    if found and study.machine.io_weights:
         found.append(
             "A weight counts among pods of one QoS class while they want the disk at the same time; what one of "
             "them leaves the others may have."
@@ -118,15 +181,26 @@ def listing(study: Study) -> Listing | None:
             part.io_weight,
             format_bytes(part.disk_read_bytes),
             format_bytes(part.disk_write_bytes),
+            format_bytes(part.swap_io_read_bytes),
+            format_bytes(part.swap_io_write_bytes),
             format_seconds(one.took_s) if part is one.parts[0] else None,
+            format_seconds(one.tail_s) if part is one.parts[0] else None,
         )
         for one in shares(study)
         for part in one.parts
     )
-    heads = ("phase", "pod", "io.weight", "read", "written", "answered in")
-    return (
-        Listing(heads, rows, ("Bytes of io.stat, of the disk without swap, until the next phase.",)) if rows else None
+    heads = (
+        "phase",
+        "pod",
+        "io.weight",
+        "read",
+        "written",
+        "swapped in",
+        "swapped out",
+        "median answer",
+        "p99 or longest",
     )
+    return Listing(heads, rows, ("Bytes of io.stat, of that disk, until the next phase.",)) if rows else None
 
 
-DISK_SHARES = Topic("Disk, shared by weight", figures, headline, sentences, listing)
+DISK_SHARES = Topic("Disk, shared", figures, headline, sentences, listing)

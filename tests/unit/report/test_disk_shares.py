@@ -17,6 +17,7 @@ from emu.study.model.machine import Device, Machine
 from emu.study.model.requests import PhaseSpan, Request
 from emu.study.model.study import Study
 from emu.study.model.timeline import IoColumns, Timeline
+from emu.study.swap_files import split
 
 MIB = 2**20
 
@@ -78,6 +79,32 @@ def test_a_disk_that_nobody_shares_is_no_subject(study: Study) -> None:
     assert DISK_SHARES.listing(study) is None
 
 
+def test_who_swaps_to_the_disk_of_others_is_named() -> None:
+    """Without any weight: what it moved of swap, the tail of the answers beside it, and what that was alone."""
+    study = _study(noisy=12 * MIB, weights={})
+    study.machine.devices["8:0"] = Device("8:0", "vda", "files and swap")
+    study.phases = [
+        PhaseSpan("alone", -1.0, -0.5, 0.0, pod="web", container="app"),
+        PhaseSpan("beside", 0.0, 1.0, 2.0, pod="web", container="app"),
+    ]
+    study.requests = [
+        Request(number, phase, 0.0, 0.0, took_s, took_s, 200, None, pod="web")
+        for phase, took_s in (("alone", 0.1), ("beside", 0.8))
+        for number in range(100)
+    ]
+    web, noisy = study.timelines.values()
+    web.t, read = [-1.0, -0.6, -0.2, 0.5, 2.0], [0, 4 * MIB, 4 * MIB, 4 * MIB, 8 * MIB]
+    web.io["8:0"] = IoColumns(read, [0] * len(read))
+    noisy.swapped_in = noisy.swapped_out = [0, 12 * 256, 12 * 256]
+    split(study.machine.devices, [web, noisy], 4096)
+    assert DISK_SHARES.headline(study, {}) == [
+        "web read 4 MiB (beside, 100 answers, 800 ms in the median, p99 800 ms); meanwhile noisy swapped in 12 MiB "
+        "on the same disk; alone (alone) p99 was 100 ms"
+    ]
+    assert len(DISK_SHARES.sentences(study, {})) == 1
+    assert DISK_SHARES.listing(study) is not None
+
+
 def test_what_swaps_to_compressed_memory_is_named() -> None:
     """All of its devices, or it is a disk."""
     zram, disk = Device("253:0", "zram0", "swap"), Device("8:0", "vda", "swap")
@@ -121,7 +148,7 @@ def _variant(took_s: float, swapped: dict[str, Any] | None = None) -> dict[str, 
     ("took_s", "begins"),
     [
         (3.1, "web/app read f in 3.1 s with equal and 1.2 s with weighted"),
-        (1.3, "No read of a file took much longer"),
+        (1.3, "No read took much longer"),
     ],
 )
 def test_variants_of_a_weight_are_compared_by_their_reads(took_s: float, begins: str) -> None:
