@@ -28,7 +28,7 @@ VOLUMES_VARIABLE = "EMU_VOLUMES"
 _DOMAIN = "default.example.com"
 HOST = f"app.{_DOMAIN}"
 """The Host of the service that a run is of."""
-DATA_DIR = "/data"
+DATA_DIR = "/emu-data"
 """Where the app's volume on a real block device is mounted; `readFile` and `writeFile` name files in it."""
 
 QUEUE_PROXY, APP = "queue-proxy", "app"

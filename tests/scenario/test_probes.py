@@ -37,7 +37,7 @@ pod:
       {httpGet: {path: /healthz}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 2,
        terminationGracePeriodSeconds: 60}
     readinessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 2}
-    lifecycle: {preStop: {exec: {command: [/usr/bin/python3, -c, "open('/data/hook', 'w')"]}}}
+    lifecycle: {preStop: {exec: {command: [/usr/bin/python3, -c, "open('/emu-data/hook', 'w')"]}}}
   sidecars:
     - name: by-exec
       command: [sleep, infinity]

@@ -21,9 +21,9 @@ Write = Callable[[str], str]
 ONLY_ONE = """
             - sh
             - -c
-            - "test -e /tmp/mine || { mkdir /data/taken && touch /tmp/mine; }"
+            - "test -e /tmp/mine || { mkdir /emu-data/taken && touch /tmp/mine; }"
 """
-"""A probe that succeeds in one pod of a revision, the first that is asked: all have the volume at /data."""
+"""A probe that succeeds in one pod of a revision, the first that is asked: all have the volume at /emu-data."""
 STUCK = f"""
 name: stuck
 question: What do clients and the autoscaler see of a second pod that does not become ready?

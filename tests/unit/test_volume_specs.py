@@ -109,7 +109,7 @@ INIT = "name: fetch, do: {writeFile: /mnt/models/a/weights, writeBytes: 8Mi}"
         ("name: cache}\n", "name: models}\n", "pod.volumes.1.name", "two volumes have the name 'models'"),
         ("{name: cache, mountPath", "{name: cahce, mountPath", "pod.app.volumeMounts.1.name", "there is no volume"),
         ("/dev/shm", "/models", "pod.app.volumeMounts.1.mountPath", "something is mounted at /models already"),
-        ("/dev/shm", "/data", "pod.app.volumeMounts.1.mountPath", "nothing can be mounted at /data"),
+        ("/dev/shm", "/emu-data", "pod.app.volumeMounts.1.mountPath", "nothing can be mounted at /emu-data"),
         ("/dev/shm", "/proc/x", "pod.app.volumeMounts.1.mountPath", "nothing can be mounted at /proc/x"),
         ("/dev/shm", "relative", "pod.app.volumeMounts.1.mountPath", "relative"),
         ("/dev/shm", "/a/../b", "pod.app.volumeMounts.1.mountPath", "/a/../b"),

@@ -3,9 +3,9 @@
     python -m emu.daemon.app [--port N] [--host ADDRESS]
     python -m emu.daemon.app make-file PATH BYTES
 
-The port is PORT's, as Knative sets it, else 8080. Files are those of DATA_DIR (/data). `GET /healthz` answers 200, or
-503 for as long as a request wanted it. SIGTERM lets what is in flight finish for EMU_APP_GRACE_SECONDS (30), then the
-exit status is 0.
+The port is PORT's, as Knative sets it, else 8080. Files are those of DATA_DIR (/emu-data). `GET /healthz` answers
+200, or 503 for as long as a request wanted it. SIGTERM lets what is in flight finish for EMU_APP_GRACE_SECONDS (30),
+then the exit status is 0.
 """
 
 from __future__ import annotations

@@ -364,14 +364,17 @@ def test_a_pod_as_kubectl_prints_it_has_its_token_left_out(tmp_path: Path) -> No
 
 
 def test_mounts_are_where_the_kubelet_has_them_or_left_out(tmp_path: Path) -> None:
-    """A path from the root, without a slash at its end; at /data emu's app has its own files."""
+    """A path from the root, without a slash at its end; at /emu-data emu's app has its own files."""
     path = tmp_path / "web.yaml"
-    mounts = "[{name: a, mountPath: /data}, {name: a, mountPath: /hello/}, {name: a, mountPath: cache}]"
+    paths = ("/emu-data", "/data", "/hello/", "cache")
+    mounts = f"[{', '.join(f'{{name: a, mountPath: {path}}}' for path in paths)}]"
     text = DEPLOYMENT % ("minReadySeconds: 0", f"{{}}, volumeMounts: {mounts}")
     path.write_text(text.replace("}]}\n", "}], volumes: [{name: a}]}\n"), encoding="utf-8")
     pod = read_scenario(scenario_of(read_manifests([path])), "made").pod
-    assert [one.mount_path for one in pod.app.volume_mounts] == ["/hello", "/cache"]
-    assert pod.left_out[0].startswith("web's volumeMounts at /data, where a container of a run has something else")
+    assert [one.mount_path for one in pod.app.volume_mounts] == ["/data", "/hello", "/cache"]
+    assert pod.left_out[0].startswith(
+        "web's volumeMounts at /emu-data, where a container of a run has something else"
+    )
     (found,) = explained(tmp_path, path.read_text(encoding="utf-8"))
     assert values(found)["volume a"] == "emptyDir"
 
