@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from emu.manifests.explanation import Explanation
     from emu.policy.kubelet.derived import Value
     from emu.serving.explained import Level, Victim
+    from emu.spec import ScenarioSpec
 
 
 @click.command()
@@ -50,9 +52,9 @@ if TYPE_CHECKING:
 def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_json: bool) -> None:
     """Explain what becomes of a scenario or of manifests, with the source of every value. Nothing is started.
 
-    For a scenario (a file, or the name of a built-in one): every control file that the kubelet derives from requests
-    and limits, with its formula and the Kubernetes versions that it holds for, as a tree of node, class, pod and
-    container. A scenario with variants gets one tree for each.
+    For a scenario (a file, `-` for standard input, or the name of a built-in one): every control file that the
+    kubelet derives from requests and limits, with its formula and the Kubernetes versions that it holds for, as a
+    tree of node, class, pod and container. A scenario with variants gets one tree for each.
 
     For manifests: what KServe, Knative and Kubernetes make of them.
 
@@ -68,20 +70,34 @@ def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_jso
     Examples:
       emu explain queue-proxy-oom
       emu explain mine.yaml --set 'node.kubernetes="1.26"'
+      emu init service.yaml | emu explain -
       emu explain service.yaml
       emu explain inferenceservice.yaml
       emu explain service.yaml config-features.yaml
       kubectl get ksvc hello -o yaml | emu explain -
       emu explain --json service.yaml | jq '.objects[].values'
     """
-    if _is_scenario(files[0]):
-        _explain_scenario(files, settings, place, as_json)
+    from emu.files.named import STDIN, read_once, read_text, source_name
+    from emu.scenario.manifests import kind_of
+    from emu.scenario.reading import load_scenario, read_scenario
+
+    read_once(files)
+    piped = {path: read_text(path, "scenario or manifest") for path in files if str(path) == STDIN or path.is_fifo()}
+    first = files[0]
+    if kind_of(piped[first]) == "scenario" if first in piped else _is_scenario(first):
+        if len(files) > 1:
+            raise EmuError("a scenario is explained by itself", f"{len(files)} files were given", "name one scenario")
+        text = piped.get(first)
+        spec = (
+            load_scenario(str(first), settings) if text is None else read_scenario(text, source_name(first), settings)
+        )
+        _explain_scenario(spec, place, as_json)
         return
     if settings or place != "auto":
-        raise EmuError("--set and --on apply only to a scenario", f"{files[0]} is a manifest", "remove them")
+        raise EmuError("--set and --on apply only to a scenario", f"{first} is a manifest", "remove them")
     from emu.manifests.explaining import explain_files
 
-    found = explain_files(files)
+    found = explain_files(files, piped)
     if as_json:
         output.echo(output.to_json({"objects": [one.as_json() for one in found]}, indent=2))
     else:
@@ -116,36 +132,33 @@ def init(files: tuple[Path, ...]) -> None:
       emu run mine.yaml
     """
     from emu.manifests.documents import read_manifests
-    from emu.manifests.starting import scenario_of
+    from emu.manifests.places import put_places
+    from emu.manifests.starting import scenario_of, workload_of
     from emu.scenario.reading import read_scenario
 
     manifests = read_manifests(files)
-    read_scenario(scenario_of(manifests), "the scenario")
+    places = partial(put_places, workload=workload_of(manifests), manifests=manifests)
+    read_scenario(scenario_of(manifests), "the scenario", places=places)
     output.echo(scenario_of(manifests, masked=True).rstrip("\n"))
 
 
 def _is_scenario(path: Path) -> bool:
-    from emu.files.named import STDIN, read_text
+    from emu.files.named import read_text
     from emu.scenario.manifests import kind_of
     from emu.scenario.reading import find_scenario
 
     name = str(path)
-    if name == STDIN:
-        return False
     if not path.exists():
         return "/" not in name and path.suffix not in (".yaml", ".yml", ".json") and bool(find_scenario(name))
     return path.is_file() and kind_of(read_text(path)) == "scenario"
 
 
-def _explain_scenario(files: Sequence[Path], settings: Sequence[str], place: str, as_json: bool) -> None:
+def _explain_scenario(spec: ScenarioSpec, place: str, as_json: bool) -> None:
     from emu.doctor.facts import gather_facts
     from emu.doctor.requirements import possible_place
-    from emu.scenario.reading import load_scenario, needs_docker, variants_of
+    from emu.scenario.reading import needs_docker, variants_of
     from emu.serving.explained import explained, victims
 
-    if len(files) > 1:
-        raise EmuError("a scenario is explained by itself", f"{len(files)} files were given", "name one scenario")
-    spec = load_scenario(str(files[0]), settings)
     facts = gather_facts()
     where = place if place != "auto" else possible_place(facts, docker=needs_docker(spec)) or "sandbox"
     trees: dict[str, Level] = {}

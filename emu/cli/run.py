@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +142,14 @@ def _load(names: Sequence[str], settings: Sequence[str]) -> ScenarioSpec:
         why = f"{len(paths)} files were given, and {source_name(path)} is no manifest"
         raise EmuError("emu run takes one scenario, or manifests", why, "run one after the other")
     from emu.manifests.documents import manifests_in
-    from emu.manifests.starting import scenario_of
+    from emu.manifests.places import put_places
+    from emu.manifests.starting import scenario_of, workload_of
 
     source = ", ".join(map(source_name, paths))
-    spec = read_scenario(scenario_of(manifests_in(texts)), f"the scenario of {source}", settings)
+    manifests = manifests_in(texts)
+    text = scenario_of(manifests)
+    places = partial(put_places, workload=workload_of(manifests), manifests=manifests)
+    spec = read_scenario(text, f"the scenario of {source}", settings, places=places)
     is_one = f"{source} is a manifest" if len(paths) == 1 else f"{source} are manifests"
     output.echo(f"emu: {is_one}; `emu init` prints the scenario that is made of it", err=True)
     return spec

@@ -49,6 +49,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _LONGEST_NUMBER = 40
+_TEMPLATE = re.compile(r"\{\{[-~]?[ \t]*[.$\w]|\{%")
+"""What Helm and Jinja fill in."""
 _SECRETS = frozenset(("secrets", "stringData", "data"))
 """Keys of a scenario and of a manifest, below which are the values of Secrets (a ConfigMap has `data`, too)."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -79,6 +81,8 @@ class Mark:
     source: str
     line: int = 0
     column: int = 0
+    path: str = ""
+    """How its key is called there, where that is not how it is read: of a scenario that was made of manifests."""
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
@@ -225,7 +229,15 @@ class _Builder:
             why += f" ({error.context.strip().splitlines()[0]} of line {error.context_mark.line + 1})"
         return bad(mark, "not valid YAML", why, self._yaml_hint(mark, why))
 
+    def _of_template(self) -> str:
+        """What to do where the text is a template that nobody has filled in."""
+        if _TEMPLATE.search(self._text) is None:
+            return ""
+        return "it is a template: fill it in first, a chart with `helm template`"
+
     def _yaml_hint(self, mark: Mark, why: str) -> str:
+        if fix := self._of_template():
+            return fix
         lines = self._text.splitlines()
         line = lines[mark.line - 1] if 0 < mark.line <= len(lines) else ""
         if "\t" in line[: max(mark.column, len(line) - len(line.lstrip()))]:
@@ -335,9 +347,8 @@ class _Builder:
 
     def _key(self, event: Event) -> str:
         if not isinstance(event, ScalarEvent):
-            self._refuse(
-                event, "a key that is not plain text", "a key is plain text", "check for a stray `?`, `[`, `{` or `*`"
-            )
+            fix = "check for a stray `?`, `[`, `{` or `*`"
+            self._refuse(event, "a key that is not plain text", "a key is plain text", self._of_template() or fix)
         if event.value == "<<" and event.style is None:
             self._refuse(event, "a merge key (<<)", "merge keys are not supported", "write the keys out")
         return self._scalar(event).text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,12 +32,14 @@ _VERSIONS = {
     ("ConfigMap", ""): ("v1",),
     ("Secret", ""): ("v1",),
 }
+_OF_KNATIVE = ("Service", "Configuration", "Revision")
 _GONE = {
     ("HorizontalPodAutoscaler", "autoscaling/v2beta1"): "Kubernetes 1.25",
     ("HorizontalPodAutoscaler", "autoscaling/v2beta2"): "Kubernetes 1.26",
     ("Deployment", "extensions/v1beta1"): "Kubernetes 1.16",
     ("Deployment", "apps/v1beta1"): "Kubernetes 1.16",
     ("Deployment", "apps/v1beta2"): "Kubernetes 1.16",
+    **{(kind, f"{SERVING}/{version}"): "Knative 0.19" for kind in _OF_KNATIVE for version in ("v1alpha1", "v1beta1")},
     ("InferenceService", "serving.kubeflow.org/v1alpha2"): "KServe 0.7",
     ("InferenceService", "serving.kubeflow.org/v1beta1"): "KServe 0.7",
 }
@@ -86,10 +88,15 @@ class Manifests:
     """Of kinds that emu does not read, beside others that it does."""
 
 
-def read_manifests(paths: Sequence[Path]) -> Manifests:
-    """The files' documents. EmuError or SeveralErrors for what is none."""
+def read_manifests(paths: Sequence[Path], piped: Mapping[Path, str] | None = None) -> Manifests:
+    """The files' documents; `piped` are the texts of those that were read before. EmuError or SeveralErrors for what
+    is none.
+    """
     read_once(paths)
-    return _manifests((path, partial(read_text, path, "manifest")) for path in paths)
+    read = piped or {}
+    return _manifests(
+        (path, partial(str, read[path]) if path in read else partial(read_text, path, "manifest")) for path in paths
+    )
 
 
 def manifests_in(texts: Iterable[tuple[Path, str]]) -> Manifests:

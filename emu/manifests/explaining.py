@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emu.files.nearest import hint
@@ -20,9 +20,11 @@ from emu.manifests.starting_env import objects_of
 from emu.manifests.variables_explained import explain_map, explain_secret
 
 
-def explain_files(paths: Sequence[Path]) -> list[Explanation]:
-    """What the files hold; the ConfigMaps among them are the cluster's. EmuError for what is no manifest."""
-    return explain(read_manifests(paths))
+def explain_files(paths: Sequence[Path], piped: Mapping[Path, str] | None = None) -> list[Explanation]:
+    """What the files hold; the ConfigMaps among them are the cluster's. `piped`: the texts of those that were read
+    before. EmuError for what is no manifest.
+    """
+    return explain(read_manifests(paths, piped))
 
 
 def explain(manifests: Manifests) -> list[Explanation]:

@@ -222,18 +222,7 @@ def _limit(serving: Mapping[str, Any]) -> int | None:
 
 
 def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
-    """The one Service, Configuration, Revision or InferenceService among them."""
-    documents = [one for one in manifests.documents if (one.group, one.kind) in _KINDS]
-    documents = documents or [one for one in manifests.documents if one.kind == "Pod"]
-    if len(documents) != 1:
-        found = ", ".join(one.title for one in manifests.documents) or "none"
-        raise EmuError(
-            "there is no one workload to make a scenario of",
-            "a scenario runs one: a Service, Configuration or Revision of Knative, an InferenceService of KServe, "
-            f"a Deployment with its HorizontalPodAutoscaler, or a Pod; the files have: {found}",
-            "give the file with that one",
-        )
-    document = documents[0]
+    document = workload_of(manifests)
     scalers = _scalers_of(document, manifests)
     classes = [one for one in manifests.documents if one.group == SCHEDULING]
     read = (document, *scalers, *classes, *manifests.other_maps, *manifests.secrets)
@@ -255,6 +244,23 @@ def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
     return _of_knative(
         document.title, document.name, document.kind, decode(document.node, document.kind).value, config
     )
+
+
+def workload_of(manifests: Manifests) -> Document:
+    """The one Service, Configuration, Revision, InferenceService, Deployment or Pod among them. EmuError where there
+    is not one.
+    """
+    documents = [one for one in manifests.documents if (one.group, one.kind) in _KINDS]
+    documents = documents or [one for one in manifests.documents if one.kind == "Pod"]
+    if len(documents) != 1:
+        found = ", ".join(one.title for one in manifests.documents) or "none"
+        raise EmuError(
+            "there is no one workload to make a scenario of",
+            "a scenario runs one: a Service, Configuration or Revision of Knative, an InferenceService of KServe, "
+            f"a Deployment with its HorizontalPodAutoscaler, or a Pod; the files have: {found}",
+            "give the file with that one",
+        )
+    return documents[0]
 
 
 _KINDS = {
@@ -287,7 +293,10 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
     pods["volumes"] = [one if len(one) > 1 else {**one, "emptyDir": {}} for one in pods.get("volumes") or ()]
     of = _metadata(template, pods)
     if not scalers:
-        return Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=replicas)
+        none = [] if replicas else ["replicas 0: in a cluster nothing runs"]
+        return Chosen(
+            document.title, document.name, pods, left_out=none, deployment=True, of=of, replicas=max(1, replicas)
+        )
     if len(scalers) > 1:
         raise EmuError(
             f"{scalers[1].node.mark}: {scalers[1].title} scales {document.title} too",
@@ -305,6 +314,8 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
     if others and not hpa.metrics:
         left_out.append("its HorizontalPodAutoscaler, so there is one pod")
         return Chosen(document.title, document.name, pods, left_out=left_out, deployment=True, of=of)
+    if replicas == 0:
+        left_out.append("replicas 0: in a cluster nothing runs, and the autoscaler is switched off (ScalingDisabled)")
     made = Chosen(document.title, document.name, pods, left_out=left_out, deployment=True, of=of)
     return replace(made, hpa=hpa, replicas=max(1, replicas))
 

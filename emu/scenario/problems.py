@@ -66,7 +66,7 @@ def errors_of(problems: Iterable[Problem]) -> list[EmuError]:
 
 
 def _error(problem: Problem) -> EmuError:
-    place = dotted(problem.path)
+    place = problem.mark.path or dotted(problem.path)
     if problem.mark.source.startswith("--set ") and problem.mark.source.count(".") == place.count("."):
         place = ""
     what = f"{problem.mark}: {place}: {problem.what}" if place else f"{problem.mark}: {problem.what}"
@@ -86,12 +86,19 @@ def problems_of(error: ValidationError, root: Node) -> list[Problem]:
         for detail in details
         if detail["type"] == "extra_forbidden"
     }
+    places = [tuple(detail["loc"]) for detail in details]
     return [
         problem
         for detail in details
         if detail["type"] != "missing" or tuple(detail["loc"]) not in misspelt
+        if not (detail["type"] == "too_short" and any(_is_below(one, tuple(detail["loc"])) for one in places))
         for problem in _found(detail, root)
     ]
+
+
+def _is_below(path: Path, around: Path) -> bool:
+    """Of a list whose items are wrong pydantic says that it has none, too."""
+    return len(path) > len(around) and path[: len(around)] == around
 
 
 def mark_of(path: Path, root: Node, *, key: bool = False) -> Mark:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,13 +85,21 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> ScenarioS
 
 
 def read_scenario(
-    text: str, source: str, overrides: Sequence[str] = (), *, expectations: bool = True
+    text: str,
+    source: str,
+    overrides: Sequence[str] = (),
+    *,
+    expectations: bool = True,
+    places: Callable[[Node], None] | None = None,
 ) -> ScenarioSpec:
-    """The scenario in a text; `source` is how errors call it. Without `expectations` it is not checked whether
-    a run has the figures that they name: for a text that was read before, where importing the report takes its time.
+    """The scenario in a text; `source` is how errors call it, unless `places` puts other places onto its values.
+    Without `expectations` it is not checked whether a run has the figures that they name: for a text that was read
+    before, where importing the report takes its time.
     """
     refuse_manifest(text, source)
     root = parse(text, source)
+    if places is not None:
+        places(root)
     changes.apply(_mapping(root), overrides)
     bodies.take_in(root, source)
     service_manifests.take_in(root, source)

@@ -30,21 +30,27 @@ def take_in(root: Node, source: str) -> None:
 def _made(given: Node, source: str) -> Node:
     """The keys of a service that a manifest makes: a file, YAML in a text, or its keys themselves."""
     from emu.manifests.documents import manifests_of, read_manifests  # few scenarios need it
-    from emu.manifests.starting import service_of
+    from emu.manifests.places import put_places
+    from emu.manifests.starting import service_of, workload_of
 
     if isinstance(given.value, str) and "\n" not in given.value:
         beside = Path(source).parent / given.value
         path = beside if os.path.isfile(beside) else Path(given.value)  # noqa: PTH113  never raises
-        try:
-            manifests = read_manifests([path])
-        except FileNotFoundError as missing:
-            raise EmuError(f"{given.mark}: {missing}", "no such file", "name a manifest by its path") from None
+        if not os.path.exists(path):  # noqa: PTH110  never raises
+            raise EmuError(
+                f"{given.mark}: manifest: there is no file {given.value[:200]!r}",
+                f"it is looked for in {Path(source).parent} and in the current directory",
+                "name a manifest by its path, or write its YAML here",
+            )
+        manifests = read_manifests([path])
     elif isinstance(given.value, str):
         manifests = manifests_of(parse_documents(given.value, f"{given.mark} (manifest)"))
     else:
         nodes = given.value if isinstance(given.value, list) else [given]
         manifests = manifests_of([one for one in nodes if isinstance(one, Node)])
-    return _node(service_of(manifests, str(given.mark)), given.mark)
+    made = _node(service_of(manifests, str(given.mark)), given.mark)
+    put_places(Node(given.mark, {"pod": made}), workload_of(manifests), manifests, otherwise=given.mark)
+    return made
 
 
 def _fill(own: Node, made: Node) -> None:

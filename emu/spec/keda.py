@@ -153,7 +153,9 @@ class TriggerSpec(Model):
             raise SpecError(
                 f"{value!r} is no {'percentage' if self.metric_type == 'Utilization' else 'positive quantity'}",
                 why="KEDA parses it as one",
-                fix='write "60"' if self.metric_type == "Utilization" else "write 500m or 80Mi",
+                fix=f'write "{value.rstrip("% ") if value.rstrip("% ").isdigit() else 60}"'
+                if self.metric_type == "Utilization"
+                else "write 500m or 80Mi",
                 at=("metadata", "value"),
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -132,3 +133,23 @@ def test_what_is_typed_before_is_known(words: list[str], incomplete: str, found:
         item.value for item in ShellComplete(main, {}, "emu", "_EMU_COMPLETE").get_completions(words, incomplete)
     ]
     assert found in names, names
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("name: a\nquestion: b?\nload: {phases: [{name: c, type: constant, rate: 1, duration: 1s}]}\n", "a: b?"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: it}\nspec: {containers: [{name: c, image: x}]}\n", "Pod it ("),
+        ("a: b\n", "emu: /dev/fd/"),
+    ],
+)
+def test_explain_reads_a_scenario_or_a_manifest_from_a_pipe(text: str, begins: str) -> None:
+    """Once; what is neither is an error."""
+    out, into = os.pipe()
+    try:
+        os.write(into, text.encode())
+        os.close(into)
+        result = CliRunner().invoke(main, ["explain", f"/dev/fd/{out}"])
+    finally:
+        os.close(out)
+    assert result.output.startswith(begins)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.errors import EmuError, SeveralErrors
+from emu.errors import EmuError
 from emu.manifests.documents import read_manifests
 from emu.manifests.starting import scenario_of
 from emu.scenario.reading import read_scenario
@@ -297,9 +297,9 @@ def test_a_trigger_whose_value_is_no_percentage_is_an_error(tmp_path: Path) -> N
     keda = "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: web}\nspec: {scaleTargetRef: "
     keda += "{name: web}, triggers: [{type: cpu, metricType: Utilization, metadata: {value: 50%}}]}\n"
     path.write_text(f"{DEPLOYMENT % ('minReadySeconds: 0', '{requests: {cpu: 1}}')}---\n{keda}", encoding="utf-8")
-    with pytest.raises(SeveralErrors) as caught:
+    with pytest.raises(EmuError) as caught:
         read_scenario(scenario_of(read_manifests([path])), "made")
-    assert "'50%' is no percentage" in caught.value.errors[-1].what
+    assert "'50%' is no percentage" in caught.value.what
 
 
 def test_a_policy_of_a_scaled_object_without_a_key_is_refused(tmp_path: Path) -> None:
