@@ -230,6 +230,7 @@ def export(run: str | None, form: str, table: str, service: str | None, pod: str
     """
     from emu.report import kperf
     from emu.report.kperf_rows import Whose
+    from emu.report.words import time_scale_words
     from emu.study.study import read_study
 
     if service is not None and pod is not None:
@@ -243,7 +244,10 @@ def export(run: str | None, form: str, table: str, service: str | None, pod: str
     }
     found = find_run(run)
     refuse_variants(found, "tables", f"emu export --to {form} --of {table}")
-    text = makers[(table, form)](read_study(found), Whose(service, pod))
+    study = read_study(found)
+    if faster := time_scale_words(study.time_scale):
+        output.echo(f"emu: {faster}", err=True)
+    text = makers[(table, form)](study, Whose(service, pod))
     if out is None:
         output.echo(text, nl=False)
         return

@@ -72,12 +72,14 @@ def pods(run: str | None, moment: str | None, name: str | None, as_json: bool) -
       emu pods kserve-concurrency --at 12.5
     """
     from emu.report.pods_at import HEADS, rows_at
-    from emu.report.words import in_columns
+    from emu.report.words import in_columns, time_scale_words
     from emu.study.study import read_study
 
     found = find_run(run)
     refuse_variants(found, "pods", "emu pods")
     study = read_study(found)
+    if faster := time_scale_words(study.time_scale):
+        output.echo(f"emu: {faster}", err=True)
     at = study.duration_s if moment is None else _seconds(moment)
     rows = rows_at(study, at)
     if name is not None:

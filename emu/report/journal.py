@@ -8,6 +8,7 @@ from typing import Literal
 from emu.files.regular import read_lines
 from emu.report.entry import Entry
 from emu.report.topics.registry import log_of, more_log_of
+from emu.report.words import time_scale_words
 from emu.study.model.machine import KernelLine
 from emu.study.model.study import Study
 from emu.study.pods import named
@@ -39,7 +40,8 @@ def entries(study: Study, selection: Selection = "notable") -> list[Entry]:
 def _begin(study: Study) -> Entry:
     """The first line of all."""
     where = (study.where or "place unknown") + (", as processes" if study.machine.runtime == "process" else "")
-    return Entry(0.0, "emu", f"run {study.run_id or study.run.path.name} began ({where})")
+    faster = f", {words}" if (words := time_scale_words(study.time_scale)) else ""
+    return Entry(0.0, "emu", f"run {study.run_id or study.run.path.name} began ({where}{faster})")
 
 
 def _kernel(line: KernelLine) -> Entry:

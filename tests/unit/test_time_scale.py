@@ -6,11 +6,14 @@ import io
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+from emu.cli.main import main
 from emu.errors import EmuError
 from emu.policy.stats import Report, stat
 from emu.report.compare.compare import compare
+from emu.report.journal import entries
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
@@ -83,6 +86,19 @@ def test_every_result_names_it(study: Study) -> None:
         "The control plane was faster than in a cluster (timeScale): 1 times with slow and 10 times with fast."
         in sentences
     )
+    assert entries(study)[0].text.endswith(", timeScale 10)")
+
+
+@pytest.mark.parametrize("command", [["pods"], ["export", "--to", "kperf-csv"]])
+def test_tables_for_other_tools_name_it_beside_them(
+    study: Study, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On standard error, as a script reads the table."""
+    monkeypatch.setattr("emu.study.study.read_study", lambda _: study)
+    run = str(study.run.path)
+    assert CliRunner().invoke(main, [*command, run]).stderr == ""
+    study.time_scale = 10.0
+    assert CliRunner().invoke(main, [*command, run]).stderr == "emu: timeScale 10\n"
 
 
 def _shown(study: Study) -> str:
