@@ -90,8 +90,12 @@ class _Amount(NamedTuple):
         return number_text(self.value)
 
 
-def explain_resources(made: Explanation, name: str, container: Spec, place: Node | None) -> None:
-    """Requests and limits, in bytes and CPUs, with what Kubernetes fills in."""
+def explain_resources(
+    made: Explanation, name: str, container: Spec, place: Node | None, *, knative: bool = True
+) -> None:
+    """Requests and limits, in bytes and CPUs, with what Kubernetes fills in. Without `knative` nobody but Kubernetes
+    looks at them, which refuses a request above its limit itself.
+    """
     resources: Spec = container.get("resources") or {}
     requests, limits = (
         {key: _Amount.of(value) for key, value in (resources.get(group) or {}).items()}
@@ -111,7 +115,7 @@ def explain_resources(made: Explanation, name: str, container: Spec, place: Node
         if resource not in requests and resource in RESOURCES:
             why = "Kubernetes: a limit without a request is one"
             made.add(f"{name}: {resource} request", limit.shown, "derived", why)
-        elif resource in requests and requests[resource].value > limit.value:
+        elif knative and resource in requests and requests[resource].value > limit.value:
             found = node_at(place, ("resources", "requests", resource)) if place is not None else None
             made.note(
                 f"{name}: the {resource} request {requests[resource].text} is above the limit {limit.text}: Knative "

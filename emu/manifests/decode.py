@@ -26,6 +26,8 @@ class Misfit:
     path: str
     words: str
     """As Go's decoder says it."""
+    node: Node | None = None
+    """The value."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Unknown:
     path: str
     name: str
     known: tuple[str, ...]
+    around: tuple[tuple[str, str], ...] = ()
+    """The objects that it is in, the nearest last: the path and kind of each."""
 
 
 @dataclass
@@ -58,6 +62,7 @@ class _Reader:
     def __init__(self) -> None:
         self.misfits: list[Misfit] = []
         self.unknown: list[Unknown] = []
+        self._around: list[tuple[str, str]] = []
 
     def read(self, node: Node, kind: str, path: list[str]) -> Any:
         if kind.startswith("*"):
@@ -78,15 +83,18 @@ class _Reader:
         if not isinstance(node.value, dict):
             return self._misfit(node, kind, path)
         fields, found = OBJECTS[kind.partition(":")[0]], {}
+        self._around.append((".".join(path), kind.partition(":")[0]))
         for name in sorted(node.value):
             below = node.value[name]
             if name not in fields:
                 mark = node.key_marks.get(name, below.mark)
-                self.unknown.append(Unknown(mark, ".".join([*path, name]), name, tuple(fields)))
+                around = tuple(self._around)
+                self.unknown.append(Unknown(mark, ".".join([*path, name]), name, tuple(fields), around))
                 continue
             value = self.read(below, fields[name], [*path, name])
             if below.value is not None and _is_set(value, fields[name]):
                 found[name] = value
+        self._around.pop()
         return found
 
     def _list(self, node: Node, kind: str, path: list[str]) -> Any:
@@ -128,7 +136,7 @@ class _Reader:
         else:
             wrong = f"json: cannot unmarshal {_WORDS[type(node.value)]} into Go value of type string"
         if wrong:
-            self.misfits.append(Misfit(node.mark, ".".join(path), wrong))
+            self.misfits.append(Misfit(node.mark, ".".join(path), wrong, node))
         return "" if wrong else node.value or ""
 
     def _whole(self, node: Node, kind: str, path: list[str]) -> Any:
@@ -142,7 +150,7 @@ class _Reader:
         try:
             parse_amount(text)
         except ValueError as error:
-            self.misfits.append(Misfit(node.mark, ".".join(path), str(error)))
+            self.misfits.append(Misfit(node.mark, ".".join(path), str(error), node))
         return text
 
     def _misfit(self, node: Node, kind: str, path: list[str], shown: str = "") -> Any:
@@ -153,7 +161,7 @@ class _Reader:
             numbered = re.search(r"\.[0-9]+$", f".{steps}")  # Go takes such a path for an index
             where = f"{'' if numbered else 'Go struct field '}.{steps} of type {go_name(kind)}"
         words = f"json: cannot unmarshal {_WORDS[type(node.value)]}{shown} into {where}"
-        self.misfits.append(Misfit(node.mark, ".".join(path), words))
+        self.misfits.append(Misfit(node.mark, ".".join(path), words, node))
         return None
 
 
@@ -169,6 +177,6 @@ def _json(node: Node) -> str:
 def _is_set(value: Any, kind: str) -> bool:
     if value is None:
         return False
-    if kind.startswith(("*", "[]", "{}")) or kind == "any":
-        return True
+    if kind.startswith(("*", "[]", "{}")) or kind == "any" or (kind == "port" and value == ""):
+        return True  # an empty name of a port is no port 0
     return bool(value)

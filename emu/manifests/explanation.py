@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from emu.files.yamlfile import Mark, Node
 from emu.manifests.documents import Document
 from emu.manifests.fielderror import Problem, merged
+from emu.manifests.waysout import of_problem
 
 DEFAULT = "default"
 _ENDS = (".", "[", "=", " ")
+_VOLUME = re.compile(r"but found \w[\w ]* (?:volume|claim) (\S+)")
 
 
 @dataclass(frozen=True)
@@ -110,20 +113,29 @@ def place(root: Node, path: str) -> Mark:
     """Where the field is that a path of Knative's names, or the deepest part of the way to it that there is. Keys may
     have dots in them, and a path may end in words.
     """
+    return _walk(root, path)[1]
+
+
+def found(root: Node, path: str) -> Node | None:
+    """The value there; None where there is none."""
+    node, _, rest = _walk(root, path)
+    return None if rest else node
+
+
+def _walk(root: Node, path: str) -> tuple[Node, Mark, str]:
+    """As far as the way is there: the node, its place, and what is left of the path."""
     node, mark = root, root.mark
     rest = path
     while rest:
         rest = rest.removeprefix(".")
         step = _step(node, rest)
-        if step is None:
-            return mark
+        below = None if step is None else node.child(step[0])
+        if step is None or below is None:
+            break
         key, length = step
-        below = node.child(key)
-        if below is None:
-            return mark
         mark = node.key_marks.get(str(key), below.mark) if isinstance(node.value, dict) else below.mark
         node, rest = below, rest[length:]
-    return mark
+    return node, mark, rest
 
 
 def _step(node: Node, rest: str) -> tuple[str | int, int] | None:
@@ -143,45 +155,30 @@ def _step(node: Node, rest: str) -> tuple[str | int, int] | None:
 
 def refusals(problems: Iterable[Problem], root: Node, by: str) -> list[Refusal]:
     """The refusals, sorted as the webhook sorts them, each with its place."""
-    found = []
+    made = []
     for problem in merged(one for one in problems if not one.warning):
         mark = place(root, problem.paths[0]) if problem.paths else root.mark
+        if not problem.paths and (volume := _VOLUME.search(problem.message)) is not None:
+            mark = _volume(root, volume[1]) or mark
         quoted = problem.message.partition('"')[2].partition('"')[0]
         if problem.message.startswith("invalid key name") and quoted:
             mark = place(root, f"{problem.paths[0]}.{quoted}")
-        found.append(Refusal(problem.line, mark, by, _way_out(problem)))
-    return found
+        made.append(Refusal(problem.line, mark, by, of_problem(problem)))
+    return made
 
 
-_FLAGS = {
-    "initContainers": "kubernetes.podspec-init-containers",
-    "nodeSelector": "kubernetes.podspec-nodeselector",
-    "tolerations": "kubernetes.podspec-tolerations",
-    "runtimeClassName": "kubernetes.podspec-runtimeclassname",
-    "persistentVolumeClaim": "kubernetes.podspec-persistent-volume-claim",
-    "securityContext": "kubernetes.podspec-securitycontext",
-    "capabilities.add": "kubernetes.containerspec-addcapabilities",
-    "affinity": "kubernetes.podspec-affinity",
-    "hostPath": "kubernetes.podspec-volumes-hostpath",
-    "fieldRef": "kubernetes.podspec-fieldref",
-    "dnsPolicy": "kubernetes.podspec-dnspolicy",
-    "schedulerName": "kubernetes.podspec-schedulername",
-    "priorityClassName": "kubernetes.podspec-priorityclassname",
-}
-
-
-def _way_out(problem: Problem) -> str:
-    flags = [flag for field, flag in _FLAGS.items() if any(path.endswith(field) for path in problem.paths)]
-    if problem.message.startswith("must not set") and flags:
-        return f"enable {', '.join(flags)} in the ConfigMap config-features, or remove the field"
-    if '"queue-proxy" is a reserved' in problem.message:
-        return "rename it; queue-proxy's resources are set by annotations queue.sidecar.serving.knative.dev/…"
-    if problem.message.startswith("Persistent volume claim support"):
-        return "enable kubernetes.podspec-persistent-volume-claim in the ConfigMap config-features"
-    return ""
+def _volume(root: Node, name: str) -> Mark | None:
+    """Where the volume of that name is; a claim's is in the volume."""
+    spec = node_at(root, ("spec", "template", "spec")) or node_at(root, ("spec",))
+    volumes = spec.child("volumes") if spec is not None else None
+    for node in volumes.value if volumes is not None and isinstance(volumes.value, list) else ():
+        claim = node_at(node, ("persistentVolumeClaim", "claimName"))
+        if name in {one.value for one in (node.child("name"), claim) if one is not None}:
+            return node.mark if isinstance(node, Node) else None
+    return None
 
 
 def source_of(node: Node | None, *way: str | int) -> str:
     """Where a value stands; `default` where it does not."""
-    found = node_at(node, way) if node is not None else None
-    return str(found.mark) if found is not None else DEFAULT
+    there = node_at(node, way) if node is not None else None
+    return str(there.mark) if there is not None else DEFAULT

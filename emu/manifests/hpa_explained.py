@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from emu.files.nearest import hint
 from emu.manifests.decode import decode
 from emu.manifests.documents import KSERVE, SERVING, Document, Manifests
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, place, source_of
@@ -43,7 +44,9 @@ def explain_hpa(made: Explanation, spec: Spec, manifests: Manifests) -> None:
         made.note("minReplicas is maxReplicas: it never scales", place(root, "spec.maxReplicas"))
     scaled = [one for one in manifests.documents if one.title == name]
     if not scaled:
-        made.note(f"{name} is not among the files: it must exist, else nothing is scaled")
+        same_kind = [one.name for one in manifests.documents if one.kind == target.get("kind")]
+        text = f"{name} is not among the files: it must exist, else nothing is scaled"
+        made.note(text + hint(str(target.get("name", "")), same_kind), place(root, "spec.scaleTargetRef"))
     for one in scaled:
         _target(made, spec, one)
 
@@ -105,7 +108,10 @@ def _target(made: Explanation, spec: Spec, scaled: Document) -> None:
             f"(missing request for {resource} in container {container}), and the metric scales nothing",
             place(root, "spec.metrics"),
         )
-    if "replicas" in workload:
+    if workload.get("replicas") == 0:
+        words = f"{scaled.title} says replicas 0, which switches the autoscaler off (ScalingDisabled): nothing runs"
+        made.note(words, place(scaled.node, "spec.replicas"))
+    elif "replicas" in workload:
         made.note(
             f"{scaled.title} says replicas {workload['replicas']}: each `kubectl apply` of it sets that again, "
             "whatever the autoscaler wants; leave it out",

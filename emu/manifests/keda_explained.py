@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from emu.files.yamlfile import Mark
+from emu.files.yamlfile import Mark, Node
 from emu.manifests.documents import KSERVE, Document, Manifests
-from emu.manifests.explanation import DEFAULT, Explanation, Refusal, place, source_of
+from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place, source_of
+from emu.manifests.hpa import decode_hpa
 from emu.manifests.kubernetes_containers import REQUIRED as REQUIRED_VALUE
 from emu.manifests.starting_keda import TYPES
 from emu.policy.hpa.keda import COOLDOWN_S, MAX_REPLICAS, POLLING_S, REQUIRED, missing, refused_bounds
 from emu.policy.promql.parsing import QueryError, parse
+from emu.policy.quantity import parse_amount
 
 Spec = dict[str, Any]
 _KEDA = "KEDA's webhook"
@@ -35,7 +38,7 @@ def explain_scaled_object(made: Explanation, spec: Spec, manifests: Manifests) -
     target = spec.get("scaleTargetRef") or {}
     name = f"{target.get('kind', 'Deployment')} {target.get('name', '?')}"
     made.add("scaleTargetRef", name, source_of(root, "spec", "scaleTargetRef"))
-    if not any(scales(spec, one) for one in manifests.documents):
+    if target.get("name") and not any(scales(spec, one) for one in manifests.documents):
         made.note(f"{name} is not among the files: it must exist, else KEDA scales nothing")
     for key, default in (
         ("minReplicaCount", 0),
@@ -63,6 +66,9 @@ def explain_scaled_object(made: Explanation, spec: Spec, manifests: Manifests) -
             "emu evaluates no scalingModifiers: each trigger counts by itself",
             place(root, "spec.advanced.scalingModifiers"),
         )
+    made.refusals += _two_scalers(spec, root, manifests)
+    for number, trigger in enumerate(spec.get("triggers") or ()):
+        _look_at_value(made, number, trigger)
     elsewhere = [one for one in spec.get("triggers") or () if one.get("type") not in TYPES]
     if made.accepted and spec.get("minReplicaCount", 0) == 0 and not elsewhere:
         made.note(
@@ -70,6 +76,43 @@ def explain_scaled_object(made: Explanation, spec: Spec, manifests: Manifests) -
         )
     if not (spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig"):
         made.add("behavior", "none", DEFAULT, "scale-down is stabilised over 300 s, scale-up at most doubles, or 4")
+
+
+def _two_scalers(spec: Spec, root: Node, manifests: Manifests) -> Iterator[Refusal]:
+    """A HorizontalPodAutoscaler among the files that has the Deployment already."""
+    annotations = node_at(root, ("metadata", "annotations"))
+    taken_over = annotations.child(_TRANSFER) if annotations is not None else None
+    if taken_over is not None and taken_over.value == "true":
+        return
+    target = spec.get("scaleTargetRef") or {}
+    name, kind = target.get("name"), target.get("kind", "Deployment")
+    for one in manifests.documents:
+        if one.kind != "HorizontalPodAutoscaler":
+            continue
+        other = (decode_hpa(one).value.get("spec") or {}).get("scaleTargetRef") or {}
+        if (other.get("kind"), other.get("name")) == (kind, name):
+            words = f"the workload '{name}' of type 'apps/v1.{kind}' is already managed by the hpa '{one.name}'"
+            fix = f"remove {one.title} ({one.node.mark}): KEDA makes one itself"
+            yield Refusal(words, place(root, "spec.scaleTargetRef"), _KEDA, fix)
+
+
+_TRANSFER = "scaledobject.keda.sh/transfer-hpa-ownership"
+
+
+def _look_at_value(made: Explanation, number: int, trigger: Spec) -> None:
+    """What KEDA takes, and can make no autoscaler of."""
+    metadata, key = trigger.get("metadata") or {}, "threshold" if trigger.get("type") == "prometheus" else "value"
+    text = str(metadata.get(key) or "")
+    try:
+        wrong = bool(text) and trigger.get("type") in TYPES and parse_amount(text) <= 0
+        why = "the API server refuses its HorizontalPodAutoscaler: must be positive"
+    except ValueError:
+        wrong, why = True, "KEDA cannot read it, and makes no HorizontalPodAutoscaler"
+    if wrong:
+        digits = re.match(r"[0-9]+", text)
+        fix = f': write "{digits[0]}"' if digits and digits[0] != text else ""
+        where = place(made.document.node, f"spec.triggers[{number}].metadata.{key}")
+        made.note(f"trigger {number + 1}: {key} {text} keeps it from scaling: {why}{fix}", where)
 
 
 def _look_at_query(made: Explanation, number: int, trigger: Spec, where: Mark) -> None:
@@ -99,7 +142,9 @@ def _not_typed(spec: Spec, made: Explanation) -> Iterator[Refusal]:
 
 
 def _absent(spec: Spec) -> Iterator[str]:
-    """The keys that KEDA's schema wants of each policy of a behavior."""
+    """The keys that KEDA's schema wants: the target's name, and those of each policy of a behavior."""
+    if not (spec.get("scaleTargetRef") or {}).get("name"):
+        yield "spec.scaleTargetRef.name"
     path = "spec.advanced.horizontalPodAutoscalerConfig.behavior"
     behavior = ((spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig") or {}).get("behavior") or {}
     for side in ("scaleUp", "scaleDown"):

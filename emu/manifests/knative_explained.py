@@ -18,6 +18,7 @@ from emu.manifests.knative import defaulted, revision_annotations, revision_spec
 from emu.manifests.knative_notes import annotation_notes, unknown_notes
 from emu.manifests.kubernetes_containers import refused_variables
 from emu.manifests.starting_env import Objects
+from emu.manifests.waysout import of_type
 from emu.policy.autoscaling import settings as scaling
 from emu.policy.golang import format_duration, parse_duration, parse_float
 from emu.policy.hpa import knative as hpa
@@ -41,10 +42,7 @@ def explain_knative(
     read = decode(document.node, document.kind)
     unknown_notes(made, read.unknown)
     if read.misfits:
-        made.refusals = [
-            Refusal(one.words, one.mark, _DECODER, "quote it" if one.words.endswith("type string") else "")
-            for one in read.misfits
-        ]
+        made.refusals = [Refusal(one.words, one.mark, _DECODER, of_type(one.words, one.node)) for one in read.misfits]
         return made
     whole = defaulted(document.kind, read.value, config)
     problems = validated(document.kind, whole, config)

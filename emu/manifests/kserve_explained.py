@@ -11,15 +11,18 @@ from emu.manifests.annotations import MAX_SCALE, METRIC, MIN_SCALE, TARGET
 from emu.manifests.clusterconfig import ClusterConfig
 from emu.manifests.containers_explained import explain_resources, probe_text
 from emu.manifests.documents import KSERVE, KSERVE_CONFIG, SERVING, Document, Manifests
-from emu.manifests.explanation import Explanation, Refusal, Value, node_at, place
+from emu.manifests.explanation import Explanation, Refusal, Value, found, node_at, place
 from emu.manifests.knative_explained import explain_knative
 from emu.manifests.kserve.keys import ClusterConfig as KServeConfig
 from emu.manifests.kserve.keys import Finding
 from emu.manifests.kserve.runtimes import BUILT_IN
 from emu.manifests.kserve.service import Made, Workload, made_of
 from emu.manifests.starting_env import objects_of
+from emu.manifests.waysout import of_type
 
 _RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
+_THERE = "spec.template.spec.containers"
+"""Where a component's containers are in the Knative Service that is made of it."""
 _BY = Mark("KServe")
 _FROM = {
     TARGET.key: "scaleTarget",
@@ -65,6 +68,12 @@ def _refusal(finding: Finding, root: Node) -> Refusal:
         fix = f"give the file of the ServingRuntime too; without one there are {', '.join(BUILT_IN)}"
     elif finding.words.startswith("no runtime found"):
         fix = "give the file of a ServingRuntime that serves it, or correct modelFormat and protocolVersion"
+    elif finding.words.endswith("is not a supported autoscaler class type"):
+        fix = "write hpa, keda, external or none; in Knative mode remove it"
+    elif finding.words == "invalid logger type":
+        fix = "write all, request or response"
+    elif finding.by == "the API server":
+        fix = of_type(finding.words, found(root, finding.path))
     return Refusal(finding.words, place(root, finding.path), finding.by, fix)
 
 
@@ -104,11 +113,11 @@ def _workload(made: Explanation, workload: Workload, config: ClusterConfig, mani
     if workload.mode == "Knative":
         node = _service_node(workload.object, component, made.document.node)
         objects = objects_of((*manifests.other_maps, *manifests.secrets))
-        found = explain_knative(Document("Service", SERVING, node), config, manifests.maps, objects)
-        made.values += [Value(f"{part}: {one.name}", one.text, one.source, one.how) for one in found.values]
-        for note in found.notes:
-            made.note(note.text, note.mark)
-        made.refusals += found.refusals
+        made_of_it = explain_knative(Document("Service", SERVING, node), config, manifests.maps, objects)
+        made.values += [Value(f"{part}: {one.name}", one.text, one.source, one.how) for one in made_of_it.values]
+        for note in made_of_it.notes:
+            made.note(note.text.replace(_THERE, f"spec.{part}.containers"), note.mark)
+        made.refusals += made_of_it.refusals
     else:
         _standard(made, workload, component)
     for kind, containers in (("init container", workload.init_containers), ("sidecar", workload.sidecars)):
@@ -145,7 +154,7 @@ def _standard(made: Explanation, workload: Workload, component: Node | None) -> 
     for container in template["containers"]:
         name = f"{part}: {container.get('name', '')}"
         made.add(f"{name}: image", container.get("image", ""), "derived")
-        explain_resources(made, name, container, None)
+        explain_resources(made, name, container, None, knative=False)
         for kind in ("readiness", "liveness", "startup"):
             if f"{kind}Probe" in container:
                 made.add(f"{name}: {kind}", probe_text(container[f"{kind}Probe"]), "derived", "the kubelet runs it")
@@ -162,7 +171,8 @@ def _service_node(made: Mapping[str, Any], component: Node | None, root: Node) -
     annotations = node_at(root, ("metadata", "annotations"))
     template = node_at(whole, ("spec", "template"))
     for key, node in _children(template, "metadata", "annotations"):
-        node.mark = _mark(component, _FROM.get(key, ""), _mark(annotations, key, _BY))
+        written = key in (MIN_SCALE.key, MAX_SCALE.key)  # KServe drops those annotations
+        node.mark = _mark(component, _FROM.get(key, ""), _BY if written else _mark(annotations, key, _BY))
     for key, node in _children(template, "spec"):
         node.mark = _mark(component, _FIELDS.get(key, key), node.mark)
     serving = next((one for key, one in _children(component) if key == "model" or _is_framework(one)), None)

@@ -279,7 +279,7 @@ def _handler(given: Spec, grace_s: int | None) -> Iterator[Refused]:
 
 
 def _request(key: str, action: Spec) -> Iterator[Refused]:
-    port = action.get("port") or 0
+    port = action.get("port", 0)
     wrong = [invalid(port, words) for words in _port_name(port)] if isinstance(port, str) else _port_number(port)
     yield from ((f"{key}.port", words) for words in wrong)
     if action.get("scheme") not in (None, "", "HTTP", "HTTPS"):

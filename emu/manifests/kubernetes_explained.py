@@ -18,6 +18,7 @@ from emu.manifests.kubernetes_containers import Refused
 from emu.manifests.kubernetes_refusals import all_refused, refused_name
 from emu.manifests.starting_env import Objects, objects_of
 from emu.manifests.variables_explained import explain_rights, explain_variables
+from emu.manifests.waysout import of_type
 
 Spec = dict[str, Any]
 
@@ -29,8 +30,7 @@ def explain_kubernetes(document: Document, manifests: Manifests) -> Explanation:
     read = decode_hpa(document) if is_hpa else decode(document.node, document.kind)
     unknown_notes(made, read.unknown)
     made.refusals = [
-        Refusal(one.words, one.mark, "the API server", "quote it" if one.words.endswith("type string") else "")
-        for one in read.misfits
+        Refusal(one.words, one.mark, "the API server", of_type(one.words, one.node)) for one in read.misfits
     ]
     if not made.accepted:
         return made
@@ -82,7 +82,7 @@ def _container(made: Explanation, container: Spec, where: Node | None, objects: 
     name = container.get("name") or "?"
     image = node_at(where, ("image",)) if where is not None else None
     made.add(f"{name}: image", container.get("image", ""), str(image.mark) if image is not None else DEFAULT)
-    explain_resources(made, name, container, where)
+    explain_resources(made, name, container, where, knative=False)
     explain_variables(made, name, container, where, objects)
     explain_rights(made, name, container, where, pod)
     for kind in ("readiness", "liveness", "startup"):
@@ -106,7 +106,7 @@ def _port_of_probe(made: Explanation, container: Spec, kind: str, where: Node | 
     probe = container[f"{kind}Probe"]
     handler = next((one for one in ("httpGet", "tcpSocket") if one in probe), "")
     port = (probe.get(handler) or {}).get("port")
-    if isinstance(port, str) and not port.isdigit() and port not in _port_names(container):
+    if isinstance(port, str) and port and not port.isdigit() and port not in _port_names(container):
         found = node_at(where, (f"{kind}Probe", handler, "port")) if where is not None else None
         name = container.get("name") or "?"
         made.note(

@@ -33,7 +33,7 @@ def validate_probe(probe: Spec | None, port: Spec | None) -> list[Problem]:
 
 def _probe_port(value: int | str, port: Spec | None, path: str) -> list[Problem]:
     if port is None:
-        return [] if value else [invalid(value or 0, path, "Probe port must be specified")]
+        return [] if value else [invalid(value, path, "Probe port must be specified")]
     if isinstance(value, str) and value and value != port["name"]:
         return [invalid(value, path, "Probe port must match container port")]
     return []

@@ -23,13 +23,12 @@ def load_for(rule: Settings, *, scales: bool) -> Lines:
     pods = min(rule.max_scale or _PODS, _PODS) if scales else 1
     aimed = (pods - 1 + _SHARE) * rule.target if math.isfinite(rule.target) else math.inf
     if rule.metric == "rps":
-        rate, work_s = min(_MOST_RATE, aimed), _WORK_S
+        rate, work_s = _readable(min(_MOST_RATE, aimed)), _WORK_S
         got = rate
     else:
-        work_s = min(_LONGEST_WORK_S, max(_WORK_S, aimed / _MOST_RATE))
-        rate = min(_MOST_RATE, aimed / work_s)
+        work_s = round(min(_LONGEST_WORK_S, max(_WORK_S, aimed / _MOST_RATE)), 1)
+        rate = _readable(min(_MOST_RATE, aimed / work_s))
         got = rate * work_s
-    rate, work_s = _readable(rate), round(work_s, 1)
     wanted = math.ceil(got / rule.target) if math.isfinite(rule.target) else 1
     each = f"{rule.target:g} {'requests/s' if rule.metric == 'rps' else 'at a time'}"
     pods_text = "1 pod" if wanted == 1 else f"{wanted} pods"

@@ -190,6 +190,8 @@ def _resources(given: Mapping[tuple[str, str], str]) -> Lines:
             if (text := given.get((resource, kind))) is None:
                 continue
             value = parse_amount(text)
+            if kind == "limit" and value == 0:
+                continue  # the kubelet sets none
             if resource == "memory":
                 amounts["memory"] = _memory(text, _LEAST_MEMORY if kind == "limit" else 0)
             elif value > 0:

@@ -47,6 +47,7 @@ def program_of(container: Mapping[str, Any], *, serves: bool = False, of: Metada
         return Program(None, left_out)
     if serves and ports[0].get("name") == _H2C:
         why = f"its port is {_H2C}, and emu's load speaks HTTP/1.1 to it"
+        left_out += security_of(container.get("securityContext") or {}, of.security)[1]
         return Program(None, [f"the image {image} ({why}), for which emu's own app stands in", *left_out])
     port = ports[0].get("containerPort")
     variables = variables_of(container, of.labels, of.annotations)

@@ -13,6 +13,7 @@ from emu.manifests.kserve.keys import (
     CLASS,
     DEPLOYMENT_MODE,
     FRAMEWORKS,
+    GROUP,
     HPA,
     INITIAL_SCALE,
     KNATIVE,
@@ -35,6 +36,20 @@ from emu.policy.quantity import parse_amount
 
 Notes = Iterator[Finding]
 _PARTS = ("predictor", "transformer", "explainer")
+_FIELDS = {
+    "scaletarget": "scaleTarget",
+    "scalemetric": "scaleMetric",
+    "metric": "scaleMetric",
+    "target": "scaleTarget",
+    "minscale": "minReplicas",
+    "minreplicas": "minReplicas",
+    "maxscale": "maxReplicas",
+    "maxreplicas": "maxReplicas",
+    "containerconcurrency": "containerConcurrency",
+    "timeout": "timeout",
+    "canarytrafficpercent": "canaryTrafficPercent",
+}
+"""What people write as an annotation of KServe, without case and hyphens."""
 
 
 def notes_for(given: Yaml, whole: Yaml, config: ClusterConfig) -> list[Finding]:
@@ -91,6 +106,11 @@ def _of_annotations(annotations: Yaml, standard: bool) -> Notes:
     for key in (METRICS, TARGET_UTILIZATION):
         if key in annotations:
             yield Finding(f"{key} has no effect: KServe does not read it any more", _annotation(key))
+    for key in annotations:
+        group, _, name = key.partition("/")
+        if group == GROUP and (field := _FIELDS.get(name.replace("-", "").lower())) is not None:
+            words = f"{key} is no annotation of KServe, and has no effect: {field} is a field of the predictor"
+            yield Finding(words, _annotation(key))
     if standard:
         for key in annotations:
             if key.startswith(f"{KNATIVE_GROUP}/"):
@@ -243,7 +263,8 @@ def _standard_hpa(component: Yaml) -> Notes:
     if component.get("minReplicas") == 0:
         yield Finding("minReplicas 0 becomes 1: a HorizontalPodAutoscaler does not scale to zero", "minReplicas")
     if not component.get("maxReplicas"):
-        words = f"maxReplicas is absent and becomes minReplicas, {spec.max_replicas}: it never scales"
+        there = "is absent" if component.get("maxReplicas") is None else "0 counts as absent,"
+        words = f"maxReplicas {there} and becomes minReplicas, {spec.max_replicas}: it never scales"
         yield Finding(words, "maxReplicas")
     metric, target = component.get("scaleMetric"), component.get("scaleTarget")
     if component.get("autoScaling") is not None:
@@ -279,4 +300,5 @@ def _standard_keda(component: Yaml) -> Notes:
             words = "to zero 300 s after the last active trigger, from zero within 30 s: KEDA's own defaults"
             yield Finding(words, "minReplicas")
     if not component.get("maxReplicas"):
-        yield Finding("maxReplicas is absent and becomes minReplicas: it never scales", "maxReplicas")
+        there = "is absent" if component.get("maxReplicas") is None else "0 counts as absent,"
+        yield Finding(f"maxReplicas {there} and becomes minReplicas: it never scales", "maxReplicas")

@@ -19,6 +19,11 @@ _MODEL = (
     "modelFormat", "runtime", "storageUri", "storage", "runtimeVersion", "protocolVersion", "confidential",
     *OBJECTS["Container"],
 )  # fmt: skip
+_OLD = {
+    "default": "; that is v1alpha2: v1beta1 has spec.predictor",
+    "canary": "; that is v1alpha2: v1beta1 has canaryTrafficPercent under spec.predictor",
+    "canarySpec": "; canaryTrafficPercent, under spec.predictor, sends a part of the requests to a new revision",
+}
 
 
 def unknown_fields(isvc: Yaml) -> Iterator[Finding]:
@@ -26,7 +31,7 @@ def unknown_fields(isvc: Yaml) -> Iterator[Finding]:
     spec = mapping(isvc.get("spec"))
     for key in spec:
         if key not in _PARTS:
-            where = "; it belongs under spec.predictor" if key in _COMPONENT else hint(key, _PARTS)
+            where = "; it belongs under spec.predictor" if key in _COMPONENT else _OLD.get(key) or hint(key, _PARTS)
             yield _unknown(f"spec.{key}", where)
     for part in _PARTS:
         component = mapping(spec.get(part))

@@ -236,7 +236,7 @@ def test_a_scaled_object_comes_with_its_deployment(tmp_path: Path) -> None:
     assert (asked.scaled_object.polling_interval, asked.most) == (10, 10)
     assert spec.pod.left_out == ("authModes, authenticationRef of trigger 1 of the ScaledObject",)
     (tmp_path / "web.yaml").write_text(DEPLOYMENT + SCALED, encoding="utf-8")
-    with pytest.raises(EmuError, match="ScaledObject web scales Deployment web too"):
+    with pytest.raises(EmuError, match="KEDA's webhook refuses ScaledObject web"):
         scenario_of(read_manifests([tmp_path / "web.yaml"]))
 
 
