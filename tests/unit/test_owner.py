@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 
 import pytest
 
@@ -21,7 +23,33 @@ def test_a_process_is_known_while_it_lives() -> None:
     assert not lives(its)
 
 
-@pytest.mark.parametrize("words", ["", "1", "x:1:2", "1:0:00000000", f"{owner()}0"])
+@pytest.mark.parametrize("words", ["", "1", "x:1:2", "1:0:00000000", owner().replace(":", "0:", 1)])
 def test_words_that_name_no_process_name_nobody(words: str) -> None:
     """An empty label, another boot's, another start's."""
     assert not lives(words)
+
+
+def test_an_owner_of_an_earlier_version_is_known() -> None:
+    """Its words did not end in a namespace."""
+    assert lives(owner().rpartition(":")[0])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a namespace of pids is root's to make")
+def test_owners_are_known_across_namespaces_of_pids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first one each is known, dead or alive. From a container with pids of its own, which sees the same
+    cgroups and perhaps the same engine, nobody of the machine around it is taken for dead.
+    """
+    code = "import sys; from emu.machine.owner import lives, owner; print(owner(), lives(sys.argv[1])); input()"
+    words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-uc", code, owner()]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as inner:
+        assert inner.stdout is not None
+        its, sees_ours = inner.stdout.readline().split()
+        assert its.startswith("1:")
+        assert sees_ours == "True"
+        monkeypatch.setattr(owners, "FIRST", owners._namespace())  # a test may run in a container
+        assert lives(its)
+        assert not lives(its.replace("1:", "2:", 1))
+        inner.communicate("\n")
+    assert not lives(its)
+    monkeypatch.setattr(owners, "FIRST", 0)
+    assert lives(its)

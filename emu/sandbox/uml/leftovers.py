@@ -117,7 +117,7 @@ def leftovers(directory: Path | None = None) -> list[Leftover]:
                 found.append(Leftover(scratch, tuple(_workers(scratch))))
         elif state.boot_id != boot_id():
             found.append(Leftover(scratch, ()))
-        elif not state.owner.alive():
+        elif not state.owner.alive() and not _makers(scratch):
             found.append(Leftover(scratch, tuple(processes(scratch))))
     known = {leftover.scratch for leftover in found}
     return [*found, *(stray for stray in _strays(directory) if stray.scratch not in known)]
@@ -202,11 +202,20 @@ def _load(scratch: Path) -> GuestState | None:
 
 def _makers_turn(scratch: Path) -> bool:
     """Whether a directory without a note is one that its maker is about to write it in."""
-    if scratch.name.count("-") == 3:
-        return _owner_lives(scratch.name.removeprefix("g"))
+    if _says_whose(scratch):
+        return _makers(scratch)
     with contextlib.suppress(OSError):  # of a version that did not say whose they are
         return time.time() - scratch.stat().st_mtime <= _MAKERS_S
     return False
+
+
+def _makers(scratch: Path) -> bool:
+    """Whether who made it may live: also in a container that shares the cache, whose processes are not seen here."""
+    return _says_whose(scratch) and _owner_lives(scratch.name.removeprefix("g"))
+
+
+def _says_whose(scratch: Path) -> bool:
+    return scratch.name.count("-") in (3, 4)  # earlier versions did not say in which namespace of pids
 
 
 def _owner_lives(name: str) -> bool:
