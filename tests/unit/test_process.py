@@ -30,6 +30,8 @@ from emu.study.study import read_study
 from tests.fakes import FakeRun
 
 HEAD = "name: plain\nquestion: Is it?\n"
+_OF_LIBC = 0b11 << 31
+"""Signals 32 and 33: its own, which GNU make has programs ignore."""
 
 
 def test_docker_runs_a_pod_by_default() -> None:
@@ -209,10 +211,26 @@ def test_a_container_gets_nothing_of_the_shell_that_emu_was_called_from(monkeypa
         os.close(begun.pidfd)
     finally:
         spawner.close()
-    zeros, of_libc = "0" * 16, 0b11 << 31  # signals 32 and 33: its own, which GNU make has programs ignore
-    said[4] = f"{int(said[4], 16) & ~of_libc:016x}"
+    zeros = "0" * 16
+    said[4] = f"{int(said[4], 16) & ~_OF_LIBC:016x}"
     assert said[:7] == ["0022", "SigBlk:", zeros, "SigIgn:", zeros, "CapBnd:", zeros]
     assert said[7:] == ["0", "1", "2", "3"]  # the last is of ls itself
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to enter the namespaces of a process is root's")
+def test_a_command_beside_a_container_gets_nothing_of_that_shell_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe or a hook has the container's mask and its limit of open files, whatever `emu run` was started with."""
+    monkeypatch.setattr(launch, "NOFILE", 1000)
+    own, carried = launch.program(["sh", "-c", "umask; ulimit -n; ulimit -Hn; grep SigIgn /proc/self/status"], {})
+    words = launch.execute_words(Path(os.devnull), 5, os.getpid(), own)
+    umask, hangup = os.umask(0o077), signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        said = subprocess.run(words, env=carried, capture_output=True, text=True, check=True).stdout.split()
+    finally:
+        os.umask(umask)
+        signal.signal(signal.SIGHUP, hangup)
+    assert said[:3] == ["0022", "1000", "1000"]
+    assert int(said[4], 16) & ~_OF_LIBC == 0
 
 
 def test_what_is_mounted_and_imported_is_open_to_a_container_s_user(tmp_path: Path) -> None:

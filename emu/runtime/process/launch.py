@@ -26,7 +26,9 @@ _ENTER = 'echo 0 >&3; exec 3>&-; exec "$@"'
 """In the container's own shell: into the cgroup, then become the program."""
 _JOIN = """
 procs=$1 adj=$2
-shift 2
+umask 022
+ulimit -n "$3"
+shift 3
 echo "$adj" >/proc/self/oom_score_adj
 exec 3>"$procs"
 exec setpriv --no-new-privs nsenter "$@"
@@ -100,12 +102,14 @@ def tool(name: str) -> str:
 def program(command: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     """A command that gets its environment, and what the chain has to carry for it. Values are in no argument, since
     any process may read those; env(1) takes them from variables of the chain's own, which the command does not get.
-    A shell on the way knows only some names, so names are arguments.
+    A shell on the way knows only some names, so names are arguments. No signal that emu ignores stays ignored: under
+    nohup, for example.
     """
     carried = {f"EMU_{number}": value for number, value in enumerate(env.values())}
     given = [f"'{_quoted(name)}'=${{{own}}}" for name, own in zip(env, carried, strict=True)]
     becomes = [] if "=" not in command[0] else ["/usr/bin/nice", "-n", "0"]  # env(1) would take it for a variable
-    return ["/usr/bin/env", "-S", " ".join(["-i --", *given]), *becomes, *command], {**CHAIN_ENVIRONMENT, **carried}
+    words = ["/usr/bin/env", "-S", " ".join(["--default-signal -i --", *given]), *becomes, *command]
+    return words, {**CHAIN_ENVIRONMENT, **carried}
 
 
 def _quoted(name: str) -> str:
@@ -114,9 +118,11 @@ def _quoted(name: str) -> str:
 
 
 def execute_words(procs: Path, adj: int, pid: int, argv: Sequence[str]) -> list[str]:
-    """The chain that becomes a command beside the container's process `pid`."""
+    """The chain that becomes a command beside the container's process `pid`, with the container's mask for new files
+    and its limit of open ones.
+    """
     return [
-        tool("sh"), "-c", _JOIN, "emu", str(procs), str(adj),
+        tool("sh"), "-c", _JOIN, "emu", str(procs), str(adj), str(NOFILE),
         "--target", str(pid), "--mount", "--ipc", "--uts", "--net", "--pid", "--root", "--wd",
         f"--setgid={USER}", f"--setuid={USER}", "--",
         "/bin/sh", "-c", _ENTER, "sh", *argv,
