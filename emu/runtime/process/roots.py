@@ -27,8 +27,8 @@ from emu.runtime.process.launch import tool
 
 HOME = Path("/var/lib/emu")
 """Roots and volumes. In the sandbox it is on the image disk, which lasts."""
-_RECIPE = 1
-"""Counts up when the way of making a root changes, so that they are made again."""
+_RECIPE = 2
+"""Counts up when the way of making a root changes, so that they are made again. The first had emu's own umask."""
 _CODE = "usr/local/lib/emu"
 _EXECUTABLE_BYTES = 32 << 20
 """As in the queue-proxy image, for `footprint`."""
@@ -101,6 +101,8 @@ def _made(folder: Path) -> Iterator[Path]:
 def _unpack(artifacts: images.Artifacts, folder: Path) -> None:
     words = [tool("tar"), "-x", "--numeric-owner", "-f", str(artifacts.rootfs), "-C", str(folder)]
     _run(words, "cannot unpack the root file system that processes run in")
+    for library in folder.glob("usr/lib/python3*"):
+        _open_to_all(library)  # an earlier version compiled it under emu's own umask
     for name in ("passwd", "group"):
         _open_to_all(Path(shutil.copy(images_dir() / "base" / name, folder / "etc" / name)))
     _make_folder(folder, str(Path(_CODE).parent))
