@@ -19,7 +19,7 @@ from emu.report.topics.registry import in_words
 from emu.report.topics.requests import TOO_SLOW, answers_headline, bound_headline, failures_headline
 from emu.report.topics.run import serious_notes
 from emu.report.topics.stalls import stall_headline
-from emu.report.words import of_limit
+from emu.report.words import NO_KILL, of_limit
 from emu.study.model.study import Study
 from emu.study.restraints import bound
 from emu.units import format_seconds
@@ -77,7 +77,7 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     parts = [*failed, *(parts or nearest), *machine_headline(study), *answers]
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
     whole = study.ended and study.failed is None
-    nothing = "Nothing was killed" if whole else "As far as it was recorded, nothing was killed"
+    nothing = NO_KILL if whole else f"As far as it was recorded, {NO_KILL.lower()}"
     verdict = nothing if watched else "Whether a process was killed was not recorded"
     return f"{verdict}: {'; '.join(parts)}" if parts else verdict
 

@@ -28,6 +28,10 @@ def place_words(where: str | None, accelerator: str | None) -> str | None:
     return f"{place}, emulated: times are not those of hardware" if accelerator == "tcg" else place
 
 
+NO_KILL = "Nothing was killed"
+"""How the headline of a run without a kill begins."""
+
+
 def all_of(number: int) -> str:
     """`the one request`, `both requests`, `all 3,000 requests`."""
     return {1: "the one request", 2: "both requests"}.get(number, f"all {number:,} requests")

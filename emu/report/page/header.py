@@ -7,7 +7,8 @@ from typing import Any
 
 from emu.policy.expectations import show_figure
 from emu.report.page.html import Markup, element, folded, join, table, unbroken, value_of
-from emu.report.words import place_words, time_scale_words
+from emu.report.topics.requests import failed_of_all
+from emu.report.words import NO_KILL, place_words, time_scale_words
 from emu.study.model.study import Study
 from emu.units import format_seconds
 
@@ -24,7 +25,8 @@ def header(study: Study, summary: dict[str, Any]) -> Markup:
     line.append(time_scale_words(study.time_scale))
     where = element("p", " · ".join(str(part) for part in line if part), class_="where")
     verdict = summary.get("verdict") or {}
-    heading = headline(_chip(study, summary), verdict.get("headline") or _plain_headline(study))
+    said, failed = verdict.get("headline") or _plain_headline(study), failed_of_all(study)
+    heading = headline(_chip(study, summary), said, f", but {failed} failed" if failed else "")
     story = element(
         "div", join(element("p", unbroken(said)) for said in verdict.get("sentences") or []), class_="story"
     )
@@ -32,9 +34,13 @@ def header(study: Study, summary: dict[str, Any]) -> Markup:
     return element("header", join([where, heading, *broken, story, expectations(summary)]))
 
 
-def headline(chip: Markup, said: str) -> Markup:
-    """Whether all came true, the verdict in a few words, and under it the figures that go with it."""
+def headline(chip: Markup, said: str, but: str = "") -> Markup:
+    """Whether all came true, the verdict in a few words, and under it the figures that go with it. That nothing was
+    killed is not all of it where there is a `but`.
+    """
     short, colon, figures = said.partition(": ")
+    if colon and short.lower().endswith(NO_KILL.lower()):
+        short += but
     if not colon or len(short) > LONGEST_HEADING:
         short, figures = said, ""
     lead = element("p", unbroken(f"{figures}."), class_="lead") if figures else ""

@@ -267,6 +267,13 @@ def failures_headline(study: Study) -> list[str]:
     )
 
 
+def failed_of_all(study: Study) -> str:
+    """`12 of 40 requests`, those that failed; empty where none did."""
+    requests = study.requests or []
+    failed, whole = sum(_failed(one) not in ("", UNANSWERED) for one in requests), len(requests)
+    return "" if not failed else all_of(whole) if failed == whole else f"{failed:,} of {count(whole, 'request')}"
+
+
 def _failed(request: Request) -> str:
     """Its error, a status that is the server's fault, or that its answer was cut short without the client seeing it;
     empty where none is so.

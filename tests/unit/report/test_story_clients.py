@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from emu.report.page.header import header
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.report.topics.requests import bound_headline
@@ -63,6 +64,24 @@ def test_a_headline_counts_each_way_in_which_requests_failed(tmp_path: Path) -> 
         "Nothing was killed: 9 of 35 requests were answered 502, 4 were given up by the client (timeout), 1 "
         "was reset and 1 failed in other ways; app"
     )
+
+
+@pytest.mark.parametrize(
+    ("failed", "well", "heading"),
+    [
+        (0, 5, "Nothing was killed"),
+        (1, 4, "Nothing was killed, but 1 of 5 requests failed"),
+        (5, 0, "Nothing was killed, but all 5 requests failed"),
+    ],
+)
+def test_the_page_s_heading_says_that_requests_failed(tmp_path: Path, failed: int, well: int, heading: str) -> None:
+    """That nothing was killed would read as if all was well."""
+    run = run_of(tmp_path / "run")
+    run.requests(failed, 1.0, 2.0, status=502)
+    run.requests(well, 1.0, 2.0)
+    run.advance(9.0)
+    study = read_study(run.finish())
+    assert f"<h1>{heading}</h1>" in header(study, summarize(study)).replace("\xa0", " ")
 
 
 @pytest.mark.parametrize("killed_for", [None, "liveness"])
