@@ -30,6 +30,8 @@ from tests import consistency
 DEADLINE_S = 600.0
 ENDED_IN_ORDER = (0, 1, 130)
 """Exit statuses of a run that removed all it had made: as expected, otherwise, interrupted."""
+_HELPERS = ("emu.record.recorder", "emu.daemon", "process/spawner.py")
+"""What the command line of a run's own processes has."""
 SomeEvent = TypeVar("SomeEvent", bound=Event)
 EMU = (sys.executable, "-m", "emu")
 ENVIRONMENT = {**os.environ, UNDESCRIBED: "1"}
@@ -191,7 +193,7 @@ def leftovers(engine: Engine | None) -> list[str]:
         for path in parent.iterdir()
         if path.is_dir()
     ]
-    processes = [line for line in _command_lines() if "emu.record.recorder" in line or "emu.daemon" in line]
+    processes = [line for line in _command_lines() if any(name in line for name in _HELPERS)]
     return [*(in_engine(engine) if engine is not None else ()), *groups, *processes, *left_by_processes()]
 
 
