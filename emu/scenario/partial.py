@@ -17,7 +17,7 @@ from emu.files.nearest import nearest
 
 Path = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
-UNREADABLE = (AttributeError, TypeError, KeyError, IndexError)
+UNREADABLE = (AttributeError, TypeError, KeyError, IndexError, StopIteration)
 """What a check meets that asks for a value which is not there."""
 
 

@@ -558,6 +558,16 @@ def test_a_check_whose_values_are_wrong_says_nothing(old: str, new: str) -> None
     assert not isinstance(error, SeveralErrors), error.what
 
 
+@pytest.mark.parametrize("key", ["pods", "services"])
+def test_a_pod_or_service_without_a_name_is_one_mistake(key: str) -> None:
+    """Phases that would send to the only one there is say nothing of it."""
+    phase = "{name: x, type: constant, rate: 1, duration: 2s}"
+    text = f"name: a\nquestion: b?\n{key}:\n  - app: {{}}\nload:\n  phases:\n    - {phase}\n"
+    with pytest.raises(EmuError) as caught:
+        read_scenario(text, "f.yaml")
+    assert caught.value.what == f"f.yaml:4:5: {key}.0.name: it is missing"
+
+
 @pytest.mark.parametrize(
     "hook", ["livenessProbe: {exec: null}", "lifecycle: {preStop: {exec: null}}", "readinessProbe: {}"]
 )
