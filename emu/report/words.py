@@ -37,6 +37,11 @@ def all_of(number: int) -> str:
     return {1: "the one request", 2: "both requests"}.get(number, f"all {number:,} requests")
 
 
+def capital(text: str) -> str:
+    """`text` as the begin of a sentence; of a damaged record it may be empty."""
+    return text[:1].upper() + text[1:]
+
+
 def listed(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(words) < 2:

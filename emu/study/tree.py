@@ -10,7 +10,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Literal
 
 from emu.messages import SANDBOX
@@ -123,7 +122,7 @@ def _class(study: Study, pod: str) -> QosClass | None:
     own, root = study.cgroups.get(pod), study.pod_cgroup
     if own is None or root is None or own == root or not own.startswith(f"{root}/"):
         return None
-    between = PurePosixPath(own).relative_to(root).parts[:-1]
+    between = own.removeprefix(f"{root}/").split("/")[:-1]
     last = between[-1].removesuffix(".slice").rpartition("-")[2] if between else "Guaranteed"
     return next((qos for qos in _CLASSES if qos_name(qos) == last.lower()), None)  # capitals: in older runs
 

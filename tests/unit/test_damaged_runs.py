@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import random
 import re
 import shutil
+import types
+import typing
 from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from click.testing import CliRunner
 
 from emu.cli.main import main
 from emu.record.events import (
+    KINDS,
     ContainerPaused,
     ContainerResumed,
     EventLog,
@@ -59,6 +65,8 @@ ODD_LINES = (
 )  # fmt: skip
 COUNT = int(os.environ.get("EMU_DAMAGED_RUNS", "800"))
 """Commands that are played; tens of thousands find no more in a quiet hour, and may be asked for."""
+EVENTS = COUNT // 10
+"""Runs with events of chance."""
 SEED = int(os.environ.get("EMU_DAMAGED_SEED", "1"))
 
 
@@ -164,6 +172,45 @@ def damage(run: Path, chance: random.Random) -> str:
             path.write_bytes(how(path.read_bytes(), chance))
             done.append(f"{path.name}: {how.__name__}")
     return ", ".join(done)
+
+
+def any_event(chance: random.Random, words: list[str], t: float) -> dict[str, Any]:
+    """An event of chance that is of its type: a whole line, of which no other version of emu could say it is damaged.
+    Of what need not be there some is not.
+    """
+    kind = chance.choice(sorted(KINDS))
+    hints = get_type_hints(KINDS[kind])
+    own = [one for one in fields(KINDS[kind]) if one.default is MISSING or chance.random() < 0.7]
+    return {"kind": kind, **{one.name: any_value(hints[one.name], chance, words) for one in own}, "t": t}
+
+
+def any_value(hint: Any, chance: random.Random, words: list[str]) -> Any:
+    """A value of a type, as JSON has it."""
+    parts = get_args(hint)
+    match get_origin(hint) or hint:
+        case builtins.bool:
+            return chance.random() < 0.5
+        case builtins.int:
+            return chance.choice((0, 1, -1, 7, 2**40, 2**62))
+        case builtins.float:
+            return chance.choice((0.0, -1.0, 0.5, 20.0, 1e-9, 1e14))
+        case builtins.str:
+            return chance.choice(words)
+        case builtins.list | builtins.tuple:
+            return [any_value(parts[0], chance, words) for _ in range(chance.choice((0, 1, 3)))]
+        case builtins.dict:
+            return {chance.choice(words): any_value(parts[1], chance, words) for _ in range(chance.choice((0, 1, 3)))}
+        case typing.Literal:
+            return chance.choice(parts)
+        case typing.Union | types.UnionType:
+            return any_value(chance.choice(parts), chance, words)
+        case kind if is_dataclass(kind):
+            hints = get_type_hints(kind)
+            return {one.name: any_value(hints[one.name], chance, words) for one in fields(kind)}
+        case typing.Any:
+            return chance.choice((None, 1, "x", [], {}))
+        case _:
+            return None
 
 
 def medley(path: Path) -> RunDir:
@@ -306,6 +353,30 @@ def test_damaged_runs_give_no_traceback(good: list[Path], tmp_path: Path, monkey
         if reported := play(run, words):
             wrong.append(f"{number}: {' '.join(words)} after {done}: {reported}")
         shutil.rmtree(run)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_events_may_hold_anything_of_their_types(
+    good: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No word that a version does not know, and no figure that makes no sense, is a traceback."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    wrong: list[str] = []
+    for number in range(EVENTS):
+        chance = random.Random(SEED * 1_000_003 + number)
+        run = RunDir(tmp_path / "run")
+        shutil.copytree(chance.choice([one for one in good if not RunDir(one).has_variants()]), run.path)
+        lines = run.events.read_text().splitlines()
+        known = [json.loads(line) for line in lines]
+        words = sorted({"", "x", *(value for one in known for value in one.values() if isinstance(value, str))})
+        for _ in range(chance.choice((3, 10, 30))):
+            made = any_event(chance, words, known[0]["t"] + chance.choice((-1, 0, 0.1, 2, 5, 20)))
+            lines.insert(chance.randrange(len(lines)), json.dumps(made))
+        run.events.write_text("\n".join(lines) + "\n")
+        command = chance.choice((("report",), ("show",), ("journal",), ("pods",), ("why", "--json")))
+        if reported := play(run.path, command):
+            wrong.append(f"{number}: {' '.join(command)}: {reported}")
+        shutil.rmtree(run.path)
     assert not wrong, "\n".join(wrong)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from emu.report.topics.kernel_memory import SOCK, largest
 from emu.report.topics.kill_headline import emus_command, first_of_each, while_resized
 from emu.report.topics.topic import Figures
-from emu.report.words import count, listed, of_limit
+from emu.report.words import capital, count, listed, of_limit
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
 from emu.study.oom import DOCKER_FLAG, EXIT_CODE
@@ -122,11 +122,11 @@ def _culprit(kill: OomVerdict) -> list[str]:
     if not command:
         started = f"processes that {kill.container}'s main process had started"
         if kill.limit_bytes is not None and 2 * one.rss_bytes < kill.limit_bytes:  # others had more of what ran out
-            return [f"{started[0].upper()}{started[1:]} held {size}."]
+            return [f"{capital(started)} held {size}."]
         return [f"Most of it was held by {started}: {size}."]
     shown = one.command or ""
     shown = f"{shown[:LONGEST]}…" if len(shown) > LONGEST else shown
-    return [f"{command[0].upper()}{command[1:]} ({shown}) held {size}: what a probe or a hook runs is charged, too."]
+    return [f"{capital(command)} ({shown}) held {size}: what a probe or a hook runs is charged, too."]
 
 
 def shares_pages(kill: OomVerdict) -> bool:

@@ -7,7 +7,7 @@ from math import inf
 
 from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Topic
-from emu.report.words import count, listed, of_limit
+from emu.report.words import capital, count, listed, of_limit
 from emu.study.measures import last
 from emu.study.model.study import Study
 
@@ -53,9 +53,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
     short, found = machine_is_short(study), []
     if short is not None:
         text = machine_words(short)
-        found.append(
-            f"{text[0].upper()}{text[1:]} at the least; the kernel reclaims from everybody then, whatever the limits."
-        )
+        found.append(f"{capital(text)} at the least; the kernel reclaims from everybody then, whatever the limits.")
         if stalls := global_stalls(study):
             waited = count(stalls, "allocation")
             found.append(f"{waited} had to wait for that (allocstall in /proc/vmstat).")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from emu.messages import QUEUE_PROXY, SANDBOX
 from emu.policy.lifecycle import all_ready
 from emu.report.topics.topic import Figures, Topic
-from emu.report.words import listed
+from emu.report.words import capital, listed
 from emu.study.model.instances import container_of
 from emu.study.model.study import Happening, Study
 from emu.units import format_seconds, often
@@ -45,7 +45,7 @@ def headline(study: Study, summary: Figures) -> list[str]:
 def sentences(study: Study, summary: Figures) -> list[str]:
     """Each such pod, and each that was READY only for a time."""
     found = [_never(study, one) if one.never else _for_a_time(study, one) for one in _unready(study)]
-    return [*(f"{text[0].upper()}{text[1:]}." for text in found), *_down(study)]
+    return [*(f"{capital(text)}." for text in found), *_down(study)]
 
 
 def _down(study: Study) -> list[str]:
@@ -66,7 +66,7 @@ def _down(study: Study) -> list[str]:
             called = _called(study, pod)
             were = "request was" if number == 1 else "requests were"
             found.append(
-                f"{called[0].upper()}{called[1:]} was not ready for {format_seconds(seconds)} of the load while "
+                f"{capital(called)} was not ready for {format_seconds(seconds)} of the load while "
                 f"{listed(list(names))} {'was' if len(names) == 1 else 'were'} down or starting again, and "
                 f"{number:,} {were} sent to it then and "
                 "answered: a cluster sends a pod no requests then, and emu does."
@@ -100,7 +100,7 @@ def _though(study: Study, pod: str) -> str:
 def _for_a_time(study: Study, one: _Unready) -> str:
     name, seconds = _called(study, one.pod), format_seconds(one.seconds)
     return (
-        f"{name[0].upper()}{name[1:]} was not ready for {seconds} of the load because {_probes(one)} failed: a "
+        f"{capital(name)} was not ready for {seconds} of the load because {_probes(one)} failed: a "
         "cluster sends a pod no requests then, and emu does"
     )
 

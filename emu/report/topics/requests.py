@@ -14,7 +14,18 @@ from emu.report.topics.latency import HOW, latency_panel, latency_sentences, lat
 from emu.report.topics.reasons import brief, in_words, reason_words, reasons_by_outcome, wait_sentences
 from emu.report.topics.topic import Cell, Column, Drawing, Figures, Listing, Note, Part, Topic, View, Words
 from emu.report.topics.traffic import STATUS, Traffic, end_of, kind_of, traffics
-from emu.report.words import all_of, asked_pods, count, is_late, late_text, latency_cells, listed, pod_words, share
+from emu.report.words import (
+    all_of,
+    asked_pods,
+    capital,
+    count,
+    is_late,
+    late_text,
+    latency_cells,
+    listed,
+    pod_words,
+    share,
+)
 from emu.study.measures import SHARES, percentile
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
@@ -192,7 +203,7 @@ def _outcomes(requests: dict[str, Any], *, ended: bool) -> list[str]:
                 seen.append(_number(rest, f"{plain} for other or unknown reasons" if reasons else plain))
     if len(seen) == 1:
         whole = all_of(int(requests["sent"]))
-        return [f"{whole[0].upper()}{whole[1:]} {seen[0].split(' ', 1)[1]}."]
+        return [f"{capital(whole)} {seen[0].split(' ', 1)[1]}."]
     long = [words for words in seen if ": " in words]
     short = [words for words in seen if words not in long]
     first = listed(short) if short else long.pop(0)
@@ -218,7 +229,7 @@ def bound_headline(study: Study) -> str:
         if asked and in_time <= (1 - SLOW_SHARE) * asked:
             rest = f" and {phase.unsent:,} not at all" if phase.unsent else ""
             return f"{TOO_SLOW}: it sent {in_time:,} of {count(asked, 'request')} in time{rest}, and {bound}. "
-        return f"{bound[0].upper()}{bound[1:]}{_busy(study)}. "
+        return f"{capital(bound)}{_busy(study)}. "
     return ""
 
 

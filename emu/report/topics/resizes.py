@@ -15,8 +15,7 @@ _SAID = {
     "deferred": "not resized, as the node has no room for it now",
     "infeasible": "not resized, as the node can never have that much",
 }
-
-
+_UNKNOWN = "not resized, for a reason that this version of emu does not know"
 _OF_CONTAINER = 'attempting to set container "'
 
 
@@ -66,7 +65,7 @@ def headline(study: Study, summary: Figures) -> list[str]:
 
 def _outcome(one: dict[str, Any]) -> str:
     """`resized to 256 MiB`; of CPU alone without a size."""
-    done, comma, why = _SAID[one["outcome"]].partition(",")
+    done, comma, why = _SAID.get(one["outcome"], _UNKNOWN).partition(",")
     limit = "" if one["memory_max"] is None else f" to {format_bytes(one['memory_max'])}"
     return f"{done}{limit}{comma}{why}"
 

@@ -7,13 +7,14 @@ from dataclasses import asdict
 
 from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Topic
+from emu.report.words import capital
 from emu.study.model.study import Study
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
     """How fast its clock was, what was lost and why, and what it noted."""
     failed = study.failed
-    lost = [] if failed is None else [f"{failed.what[0].upper()}{failed.what[1:]}: {failed.why}."]
+    lost = [] if failed is None else [f"{capital(failed.what)}: {failed.why}."]
     return [*_faster(study), *lost, *serious_notes(study)]
 
 

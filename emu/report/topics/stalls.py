@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Topic, of_pod
-from emu.report.words import all_of, count
+from emu.report.words import all_of, capital, count
 from emu.study.model.study import Study
 from emu.study.stalls import Stall, stalls, thrashing
 from emu.units import format_bytes, format_seconds
@@ -99,7 +99,7 @@ def _met(stall: Stall) -> list[str]:
     if stall.failed_probes:
         seen.append(f"{count(stall.failed_probes, 'probe')} failed")
     text = " and ".join(seen)
-    return [f"{text[0].upper()}{text[1:]}."] if text else []
+    return [f"{capital(text)}."] if text else []
 
 
 def _goes_on(stall: Stall) -> str:
