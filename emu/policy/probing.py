@@ -2,7 +2,7 @@
 
 A probe is asked each period; its result changes only after a threshold of like answers in a row. Until the startup
 probe has succeeded the other two are not asked. A container whose liveness or startup probe failed is `doomed`: it is
-to be killed, and is asked nothing more. An answer that could not be had ("error") is thrown away.
+to be killed, and only whether it is ready is asked on. An answer that could not be had ("error") is thrown away.
 
 While the container's cgroup is frozen nothing is asked: no process of it could answer. What was the result stays.
 Times are seconds on one clock that only the caller reads.
@@ -77,7 +77,7 @@ class ContainerProbes:
 
     def asks(self, kind: Kind) -> bool:
         """Whether this probe is asked at all as things stand."""
-        if kind not in self.probes or self.doomed is not None:
+        if kind not in self.probes or (self.doomed is not None and kind != "readiness"):
             return False
         if self.probes[kind].rule.once and self.probes[kind].succeeded:
             return False

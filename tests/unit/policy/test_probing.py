@@ -158,13 +158,15 @@ def test_a_probe_that_is_asked_once_is_not_asked_after_its_success() -> None:
     assert state.ready and next_due(state) is None
 
 
-def test_a_doomed_container_is_asked_nothing_more() -> None:
-    """Neither liveness nor readiness: it is being killed. What still comes in changes nothing."""
+def test_a_doomed_container_is_only_asked_whether_it_is_ready() -> None:
+    """As by a kubelet, until it is killed; what still comes in of the liveness probe changes nothing."""
     state = begin({"liveness": ProbeRule(failure_threshold=1), "readiness": ProbeRule()}, 0.0)
     state = answer(state, "liveness", "-")
-    assert next_due(state) is None
-    assert due(state, 100.0)[1] == ()
+    assert due(state, 100.0)[1] == ("readiness",)
+    assert answer(state, "readiness", "+").ready
     assert answer(state, "liveness", "+").doomed == "liveness"
+    state = answer(begin({"startup": ProbeRule(failure_threshold=1), "readiness": ProbeRule()}, 0.0), "startup", "-")
+    assert (state.doomed, next_due(state), state.ready) == ("startup", None, False)
 
 
 def test_a_frozen_container_is_not_asked() -> None:
