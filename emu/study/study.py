@@ -228,6 +228,8 @@ def _phase(
     began: PhaseBegan, ended: PhaseEnded | None, begin: float, until: float, origin: float, end_s: float
 ) -> PhaseSpan:
     end = begin + began.duration_s if ended is None else ended.t - origin
+    if began.until is None and until < begin + began.duration_s:  # by the plan, phases may overlap
+        until = min(end_s, max(until, end))
     met, unsent = (None, 0) if ended is None else (ended.met, ended.unsent)
     return PhaseSpan(
         began.phase, begin, min(end_s, end), until, began.until, met, began.duration_s, unsent,

@@ -309,3 +309,18 @@ def test_a_peak_is_at_least_what_the_log_says_at_a_kill(tmp_path: Path) -> None:
     phases = summary["phases"]
     assert phases["load"]["containers"]["app"]["anon_peak_bytes"] == 63 * MIB
     assert phases["before"]["containers"]["app"]["anon_peak_bytes"] < 40 * MIB
+
+
+def test_phases_that_overlap_have_all_that_happened_in_them(tmp_path: Path) -> None:
+    """One that goes on while the next has begun is not over with that."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.phase("steady", 1.0, 9.0)
+    run.phase("beside", 1.0, 3.0)
+    run.phase("after", 10.0, 12.0)
+    run.requests(4, 2.0, 6.0, takes_s=3.0, phase="steady")
+    run.advance(20.0)
+    phases = summarize(read_study(run.finish()))["phases"]
+    assert phases["steady"]["requests"]["in_flight_peak"] == 3
+    assert phases["steady"]["containers"]["app"]["memory_peak_bytes"] is not None
+    assert phases["beside"]["end_s"] < phases["after"]["begin_s"]
