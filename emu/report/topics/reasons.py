@@ -43,12 +43,14 @@ _FATES = {
 }
 """What happened to the container that was asked."""
 _ANSWERING = f"{CLIENT_LEFT}-answering"
+_IN_APP = f"{CLIENT_LEFT}-in-app"
+"""queue-proxy had asked the app: that may have taken it up, be slow to accept, or have answered by now."""
 _PROXY = {
     **{f"{who}-{fate}": words for who in (QUEUE_PROXY, CONTAINER) for fate, words in _FATES.items()},
     **{f"{APP}-{fate}": words.replace("{server}", "{app}") for fate, words in _FATES.items()},
     "run-over": "",
     NO_POD: "while there was no pod",
-    f"{CLIENT_LEFT}-in-app": "while in {app}",
+    _IN_APP: "while waiting for the answer of {app}",
     _ANSWERING: "while the answer was being sent",
     f"{CLIENT_LEFT}-waiting": "while waiting for a place in {server}",
     f"{CLIENT_LEFT}-frozen": "while waiting for {app} to be resumed",
@@ -90,7 +92,7 @@ _IN_BRIEF = {
     "answer-cut": "{there} broke off its answer",
     "not-resumed": "{there} was not resumed in time",
     BY_APP: "by {there} itself",
-    f"{CLIENT_LEFT}-in-app": "while in {there}",
+    _IN_APP: "while waiting for the answer of {there}",
     f"{CLIENT_LEFT}-waiting": "while waiting for a place in {who}",
     f"{CLIENT_LEFT}-frozen": "while waiting for {there} to be resumed",
     CLIENT_LEFT: "while in the activator",
@@ -125,6 +127,8 @@ def brief(study: Study, alike: Sequence[Request]) -> str:
     unseen = never if timed_out and ends and all(end.app_s is None for end in ends) else ""
     if alike[0].error == "refused":  # its port is closed when that is over
         known = known.replace("as ", "after ", 1) if known.startswith("as ") else known
+    if reason == _IN_APP and sum(end.waited_s for end in ends) > sum(end.app_s or 0.0 for end in ends):
+        known = "after a long wait for a place in {there}"
     text = known.format(who=who, there=there, app=there, server=server)
     return f"{'' if number == len(alike) else 'mostly '}{text}{unseen}"
 
@@ -133,7 +137,7 @@ def reason_words(burst: dict[str, Any]) -> str:
     """`answered 503 by queue-proxy at once: …`, of one of `requests.failures` or of their kinds."""
     name, reason = str(burst["outcome"]), str(burst["reason"])
     if burst["by"] is None or reason in _PROXY:
-        return _seen(name, reason, *_called(burst))
+        return f"{_seen(name, reason, *_called(burst))}{_waited_before(reason, burst)}"
     after = reason.removeprefix(f"{ACTIVATOR}-")
     here, there = ("the activator", QUEUE_PROXY) if burst["by"] == ACTIVATOR else _called(burst)
     took = _took(burst)
@@ -143,6 +147,13 @@ def reason_words(burst: dict[str, Any]) -> str:
         at_once = " at once" if after == "queue-full" else ""
         said = f"answered {name} by {here}{at_once}"
     return f"{said}: {_cause(after, burst, there, took)}{_APP.get(burst['app'] or '', '')}"
+
+
+def _waited_before(reason: str, burst: dict[str, Any]) -> str:
+    """How long they had waited for a place, where that was longer than they had it."""
+    if reason != _IN_APP or (burst["waited_ms"]["p50"] or 0.0) <= (burst["app_ms"]["p50"] or 0.0):
+        return ""
+    return f", after a wait of {_range(burst['waited_ms'])} for a place in it"
 
 
 def _called(burst: dict[str, Any]) -> tuple[str, str]:
@@ -161,6 +172,8 @@ def _seen(name: str, reason: str, server: str, app: str) -> str:
             where = f"after {where.removeprefix('as ')}"
         if name == "unanswered" and reason == _ANSWERING:
             return "still being answered at the run's end"
+        if name == "unanswered" and reason == _IN_APP:
+            return f"still unanswered by {app} at the run's end"
         if name == "unanswered" and where.startswith("while "):
             return f"still unanswered {where.removeprefix('while ')} at the run's end"
         return f"{_ERRORS[name]} {where}".rstrip()

@@ -153,4 +153,4 @@ def test_the_journal_says_in_which_pod_requests_went_wrong(tmp_path: Path) -> No
     study.ends = Ends((End(2.0, QUEUE_PROXY, 0, CLIENT_LEFT, app_s=1.0, pod=ONE),), recorded=True, until_s=10.0)
     study.requests = give_reasons(study)
     said = " ".join(entry.text for entry in entries(study))
-    assert f"1 request was given up by the client while in the app (pod {ONE})" in said
+    assert f"1 request was given up by the client while waiting for the answer of the app (pod {ONE})" in said

@@ -370,6 +370,18 @@ def test_waits_of_requests_that_never_had_a_place_count(tmp_path: Path) -> None:
     assert (waited["count"], waited["most"]) == (3, 3)
 
 
+def test_a_long_wait_for_a_place_is_not_laid_to_the_app(tmp_path: Path) -> None:
+    """Each that gave up made room for the next, which then was in the app for a moment before it gave up too."""
+    run = started(tmp_path / "run")
+    run.requests(3, 1.0, 1.001, done_s=7.0, status=None, error="timeout")
+    run.ended(0, "client-left", *[(7.0, wait, 0, 6.0 - wait) for wait in (4.0, 5.8, 5.9)])
+    run.advance(9.0)
+    verdict = summary_of(run.finish())["verdict"]
+    assert "given up by the client (after a long wait for a place in the app)" in verdict["headline"]
+    said = "while waiting for the answer of the app, after a wait of 4.0 s to 5.9 s for a place in it"
+    assert said in " ".join(verdict["sentences"])
+
+
 @pytest.mark.parametrize(
     "facts",
     [
