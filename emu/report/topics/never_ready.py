@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from emu.messages import APP, QUEUE_PROXY
 from emu.policy.autoscaling.timing import Timing
@@ -78,12 +78,20 @@ def _of_refused(study: Study, service: Service, mine: list[Instance]) -> tuple[s
     """Of a container that could not even be made; None where there is none. Knative has its reason in the status once
     the deadline is over (reconcile_resources.go).
     """
-    pods, made = {pod.pod for pod in service.pods}, {(one.pod, container_of(one.container)) for one in mine}
+    found = cannot_be_made(study, {pod.pod for pod in service.pods}, mine)
+    if found is None:
+        return None
+    container, why = found
+    words = _given_up(study, service) or f"{_afterwards(service)} ResourcesAvailable False, {why}"
+    return f"because the container {container} cannot be made ({why})", words
+
+
+def cannot_be_made(study: Study, pods: Collection[str], mine: Iterable[Instance]) -> tuple[str, str] | None:
+    """The container of these pods that could not even be made, and why; `mine` are those that were."""
+    made = {(one.pod, container_of(one.container)) for one in mine}
     for event in study.pod_events:
         if event.reason == "Failed" and event.pod in pods and (event.pod, event.container) not in made:
-            why = f"{CONFIG_ERROR}: {event.message.removeprefix('Error: ')}"
-            words = _given_up(study, service) or f"{_afterwards(service)} ResourcesAvailable False, {why}"
-            return f"because the container {event.container} cannot be made ({why})", words
+            return event.container, f"{CONFIG_ERROR}: {event.message.removeprefix('Error: ')}"
     return None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from emu.messages import QUEUE_PROXY, SANDBOX
 from emu.policy.lifecycle import all_ready
+from emu.report.topics.never_ready import cannot_be_made
 from emu.report.topics.topic import Figures, Topic
 from emu.report.words import capital, listed
 from emu.study.model.instances import container_of
@@ -75,8 +76,13 @@ def _down(study: Study) -> list[str]:
 
 
 def _never(study: Study, one: _Unready) -> str:
-    because = f" because {_probes(one)} failed {often(one.failures)}"
-    why = because if one.failures else _though(study, one.pod)
+    refused = cannot_be_made(study, {one.pod}, study.instances)
+    if refused is not None:
+        why = f", because the container {refused[0]} cannot be made ({refused[1]})"
+    elif one.failures:
+        why = f" because {_probes(one)} failed {often(one.failures)}"
+    else:
+        why = _though(study, one.pod)
     name = _called(study, one.pod)
     if one.ready_s is not None:
         return f"{name} was not ready until the load was over{why}, and a cluster would have sent it no request"
@@ -143,7 +149,8 @@ def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None
     )
     names = tuple(dict.fromkeys(one.subject for one in failed))
     never = not any(t <= end for t in ready_at) and not any(t < end for t in _ends(study, pod))
-    if not failed and not (never and _unready_proxy(study, pod)):
+    refused = cannot_be_made(study, {pod}, study.instances) is not None
+    if not failed and not (never and (refused or _unready_proxy(study, pod))):
         return None
     return _Unready(pod, names, len(failed), seconds, never, ready_at[0] if ready_at else None)
 

@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from emu.record.events import KubeletEvent
 from emu.report.summary import summarize
 from emu.study.study import read_study
 from tests.fakes import MIB, ORIGIN, FakeRun
@@ -37,6 +40,26 @@ def test_a_pod_that_was_never_ready_is_the_headline(tmp_path: Path) -> None:
     headline = _verdict(run)["headline"]
     assert "the pod was never ready because the readiness probe of queue-proxy failed 7 times" in headline
     assert "and a cluster would have sent it no request" in headline
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_container_that_cannot_be_made_is_the_cause(tmp_path: Path, failed: bool) -> None:
+    """Not the probes that fail for it, nor that nothing listens."""
+    run = FakeRun(tmp_path / "run")
+    run.start("queue-proxy", ready=False)
+    run.status("0/2", "CreateContainerConfigError")
+    why = 'Error: secret "db" not found'
+    run.event(
+        KubeletEvent(t=run.t, pod=run.name, container="app", attempt=0, type="Warning", reason="Failed", message=why)
+    )
+    run.requests(3, 2.0, 6.0, takes_s=0.01, status=502)
+    if failed:
+        run.pod_event("queue-proxy", "Unhealthy", FAILED)
+    run.advance(8.0)
+    assert (
+        'the pod was never ready, because the container app cannot be made (CreateContainerConfigError: secret "db" '
+        "not found), and a cluster would have sent it no request"
+    ) in _verdict(run)["headline"]
 
 
 def test_a_pod_that_was_never_ready_without_a_failed_probe_is_too(tmp_path: Path) -> None:
