@@ -129,12 +129,14 @@ class Receiver(HeadReader):
 
     def _take_preface(self, data: bytes) -> int:
         """Where frames begin; -1 where more of the preface is to come."""
-        size = min(len(self._preface), len(data))
-        if data[:size] != self._preface[:size]:
-            raise ProtocolError("no preface")
-        self._preface = self._preface[size:]
-        if self._preface:
+        size = len(self._preface)
+        if len(data) < size:
+            self._rest += data
+            self._needed = size
             return -1
+        if data[:size] != self._preface:
+            raise TornFrameError("no preface")
+        self._preface = b""
         self.on_preface()
         return size
 

@@ -59,6 +59,7 @@ class Registry:
         self.connections: set[Accepted] = set()
         self._most = 0
         self._idle: asyncio.Event | None = None
+        self.head_limit_s = head_limit_s
         self._heads: Deadlines[Accepted] = Deadlines(head_limit_s)
         self._head_timer: asyncio.TimerHandle | None = None
 

@@ -17,6 +17,11 @@ from emu.daemon.http.server_connection import DownstreamConnection
 if TYPE_CHECKING:
     import ssl
 
+    from emu.daemon.http.tls_listener import TlsListener
+
+ALPN = (b"h2", b"http/1.1")
+"""The protocols to choose from over TLS, the first before the second."""
+
 
 class Server(Registry):
     """A listening socket and its connections."""
@@ -39,16 +44,25 @@ class Server(Registry):
             two_framings=two_framings,
         )
         self._exchanges = exchanges
-        self._listener: asyncio.Server | None = None
+        self._listener: asyncio.Server | TlsListener | None = None
 
     async def listen(self, host: str, port: int, backlog: int, tls: ssl.SSLContext | None = None) -> int:
         """Open the port (0 is any) and return its number."""
         # Its own socket: given a name, uvloop would start threads to resolve it, and keep them.
         listener = socket.create_server((host, port), backlog=backlog)
-        self._listener = await asyncio.get_running_loop().create_server(
-            lambda: DownstreamConnection(self, self._exchanges), sock=listener, backlog=backlog, ssl=tls
-        )
-        return int(listener.getsockname()[1])
+        bound = int(listener.getsockname()[1])
+
+        def make() -> DownstreamConnection:
+            return DownstreamConnection(self, self._exchanges)
+
+        if tls is None:
+            self._listener = await asyncio.get_running_loop().create_server(make, sock=listener, backlog=backlog)
+        else:
+            # Imported only now: most servers have no TLS.
+            from emu.daemon.http.tls_listener import TlsListener
+
+            self._listener = TlsListener(listener, tls, ALPN, make, self.head_limit_s)
+        return bound
 
     async def listen_unix(self, path: str, backlog: int) -> None:
         """Open a unix socket that everybody on the machine may connect to; a file that a dead listener left goes."""

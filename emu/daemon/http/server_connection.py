@@ -40,6 +40,9 @@ class DownstreamConnection(Turns, asyncio.BufferedProtocol):
         peer = transport.get_extra_info("peername")
         self.peer, self.peer_port = peer[:2] if peer else ("", 0)
         self.server.connection_came(self)
+        secure = transport.get_extra_info("ssl_object")
+        if secure is not None and secure.selected_alpn_protocol() == "h2":
+            self._become_http2(b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
         # Else it would count for good among the clients that read too slowly (`Stuck`).

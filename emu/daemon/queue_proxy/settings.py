@@ -55,16 +55,18 @@ CURVES = {
 """Knative's names of curves, the standard ones and Go's (knative.dev/pkg/network/tls), and OpenSSL's."""
 OLDER_SUITES = {
     f"TLS_ECDHE_{key}_WITH_{cipher}": f"ECDHE-{key}-{openssl}"
-    for key in ("ECDSA", "RSA")
     for cipher, openssl in {
-        "AES_128_CBC_SHA": "AES128-SHA",
-        "AES_256_CBC_SHA": "AES256-SHA",
         "AES_128_GCM_SHA256": "AES128-GCM-SHA256",
         "AES_256_GCM_SHA384": "AES256-GCM-SHA384",
         "CHACHA20_POLY1305_SHA256": "CHACHA20-POLY1305",
+        "AES_128_CBC_SHA": "AES128-SHA",
+        "AES_256_CBC_SHA": "AES256-SHA",
     }.items()
+    for key in ("ECDSA", "RSA")
 }
-"""The suites of TLS 1.2 that Go has (crypto/tls, CipherSuites), and OpenSSL's names of them."""
+"""The suites of TLS 1.2 that Go has (crypto/tls, CipherSuites), as it prefers them, and OpenSSL's names of them."""
+HTTP2_SUITES = {f"TLS_ECDHE_{key}_WITH_AES_128_GCM_SHA256" for key in ("ECDSA", "RSA")}
+"""Where TLS 1.2 is allowed and suites are named, one of these has to be (golang.org/x/net/http2, ConfigureServer)."""
 CIPHER_SUITES = (*OLDER_SUITES, "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 """All of Go's: those of TLS 1.3 can be named, but not chosen."""
 
@@ -244,6 +246,11 @@ def _tls(environ: Mapping[str, str]) -> TlsSettings:
     ):
         if unknown := next((part for part in parts if part not in known), None):
             raise SettingsError(f'invalid QUEUE_PROXY_TLS_{name}: "{unknown}" is unknown; known: {", ".join(known)}')
+    if settings.cipher_suites and settings.min_version == "1.2" and not HTTP2_SUITES & {*settings.cipher_suites}:
+        raise SettingsError(
+            "main tls server failed to serve: http2: TLSConfig.CipherSuites is missing an HTTP/2-required "
+            f"AES_128_GCM_SHA256 cipher (need at least one of {' or '.join(sorted(HTTP2_SUITES, reverse=True))})"
+        )
     if len({CURVES[curve] for curve in settings.curve_preferences}) > 1:
         raise SettingsError(
             "QUEUE_PROXY_TLS_CURVE_PREFERENCES names several curves, which Python's ssl cannot prefer one by one; "

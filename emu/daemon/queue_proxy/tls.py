@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from pathlib import Path
 
+from emu.daemon.http.server import ALPN
 from emu.daemon.queue_proxy.settings import CURVES, OLDER_SUITES, SettingsError, TlsSettings
 
 RELOAD_S = 60.0
@@ -28,14 +29,11 @@ def context(cert: Path, key: Path, wanted: TlsSettings) -> ssl.SSLContext:
     made.minimum_version = _VERSIONS.get(wanted.min_version, ssl.TLSVersion.TLSv1_3)
     if wanted.max_version:
         made.maximum_version = _VERSIONS[wanted.max_version]
-    made.set_alpn_protocols(["h2", "http/1.1"])
+    made.set_alpn_protocols([name.decode() for name in ALPN])
     made.load_cert_chain(cert, key)
-    if wanted.cipher_suites:
-        older = [OLDER_SUITES[name] for name in wanted.cipher_suites if name in OLDER_SUITES]
-        if older:
-            made.set_ciphers(":".join(older))
-        else:
-            made.minimum_version = ssl.TLSVersion.TLSv1_3  # none of 1.2 is allowed
+    older = [suite for name, suite in OLDER_SUITES.items() if name in (wanted.cipher_suites or OLDER_SUITES)]
+    if older:  # those of TLS 1.3 cannot be chosen
+        made.set_ciphers(":".join(older))
     if len(wanted.curve_preferences) == 1:
         _prefer(made, wanted.curve_preferences[0])
     return made

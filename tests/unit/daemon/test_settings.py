@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.client_hello import HTTP_ANSWER
 from emu.daemon.http.sniff import content_type
 from emu.daemon.queue_proxy import main as module
 from emu.daemon.queue_proxy.settings import Settings, SettingsError
@@ -212,11 +214,54 @@ class TestTls:
             )
             return int(proxy.event("listening")["tlsPort"])
 
-        chosen = self._connect(port("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,"), ["http/1.1"], old).cipher()
+        suites = "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,"
+        chosen = self._connect(port(suites), ["http/1.1"], old).cipher()
         assert chosen is not None
-        assert chosen[0] == "ECDHE-ECDSA-AES256-GCM-SHA384"
-        with pytest.raises(ssl.SSLError):
-            self._connect(port("TLS_AES_128_GCM_SHA256"), ["http/1.1"], old)
+        assert chosen[0] == "ECDHE-ECDSA-AES128-GCM-SHA256"
+
+    def test_suites_of_which_http_2_takes_none_are_refused(self) -> None:
+        """Where 1.2 is allowed, in the words with which the real one ends; once it was started with them."""
+        named = {"QUEUE_PROXY_TLS_CIPHER_SUITES": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}
+        with pytest.raises(SettingsError, match="missing an HTTP/2-required AES_128_GCM_SHA256 cipher"):
+            Settings.from_environ({**REQUIRED, **named, "QUEUE_PROXY_TLS_MIN_VERSION": "1.2"})
+        assert Settings.from_environ({**REQUIRED, **named}).tls.cipher_suites
+
+    @pytest.mark.parametrize(
+        ("said", "answer"),
+        [
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_ANSWER),
+            (b"SSH-2.0-x\r\n", b""),
+            (b"\x80\x2e\x01\x00\x02", b"\x15\x03\x01\x00\x02\x02\x46"),
+            (b"\x16\x03\x01\xff\xffhello", b"\x15\x03\x01\x00\x02\x02\x16"),
+        ],
+        ids=["http", "other", "ssl2", "long"],
+    )
+    def test_who_does_not_speak_tls_learns_it(
+        self, queue_proxy: StartProxy, certificate: Path, said: bytes, answer: bytes
+    ) -> None:
+        """As from Go's server; once all of them were closed without a byte."""
+        proxy = queue_proxy(EMU_CERT_DIR=certificate, QUEUE_SERVING_TLS_PORT=0)
+        wire = Wire.to(int(proxy.event("listening")["tlsPort"]))
+        wire.send(said)
+        assert wire.read_to_end() == answer
+
+    def test_a_handshake_that_fails_says_why(self, queue_proxy: StartProxy, certificate: Path) -> None:
+        """The version, or that none of the protocols is spoken; http/1.1 beside an unknown one is."""
+        proxy = queue_proxy(EMU_CERT_DIR=certificate, QUEUE_SERVING_TLS_PORT=0)
+        port = int(proxy.event("listening")["tlsPort"])
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert protocol version"):
+            self._connect(port, ["http/1.1"], ssl.TLSVersion.TLSv1_2)
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert no application protocol"):
+            self._connect(port, ["http/1.0", "h3"])
+        assert self._connect(port, ["foo", "http/1.1"]).selected_alpn_protocol() == "http/1.1"
+
+    def test_who_chose_http_2_speaks_it(self, queue_proxy: StartProxy, certificate: Path) -> None:
+        """SETTINGS come before the client has said a word; HTTP/1 ends the connection, once its bytes are enough."""
+        proxy = queue_proxy(EMU_CERT_DIR=certificate, QUEUE_SERVING_TLS_PORT=0)
+        wire = Wire(self._connect(int(proxy.event("listening")["tlsPort"]), ["h2"]))
+        assert wire.read_exactly(9)[3] == frames.SETTINGS
+        wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert frames.goaway_frame(0, 1) not in wire.read_to_end()
 
     def test_without_one_the_port_stays_closed(self, queue_proxy: StartProxy, tmp_path: Path) -> None:
         """And the log does not name it."""

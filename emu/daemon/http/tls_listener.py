@@ -1,0 +1,116 @@
+"""A listening socket with TLS whose clients learn why a handshake fails, as Go's do.
+
+asyncio and uvloop end a connection whose handshake fails without sending OpenSSL's alert, and OpenSSL goes on without
+a protocol where a client offers only such as are not spoken. So what a client says first is looked at while it is
+still in the kernel; and where a handshake has failed, OpenSSL is given the same bytes again for its alert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+
+from emu.daemon.http import client_hello
+
+PEEK_BYTES = 18 * 1024
+"""A ClientHello is one record at most."""
+
+
+class TlsListener:
+    """Accepts connections; `make` makes the protocol of each once its handshake is done."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        context: ssl.SSLContext,
+        protocols: tuple[bytes, ...],
+        make: Callable[[], asyncio.BaseProtocol],
+        first_limit_s: float | None,
+    ) -> None:
+        self._listener = listener
+        self._context = context
+        self._protocols = protocols
+        self._make = make
+        self._first_limit_s = first_limit_s
+        self._shaking: set[asyncio.Task[None]] = set()
+        listener.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(listener, self._accept)
+
+    def close(self) -> None:
+        """Listen no more; handshakes that are under way end."""
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+        for task in self._shaking:
+            task.cancel()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                try:
+                    client, _ = self._listener.accept()
+                except BlockingIOError:
+                    raise
+                except OSError:
+                    return  # it has gone again, or there are no descriptors: the rest waits
+                client.setblocking(False)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                task = self._loop.create_task(self._shake(client))
+                self._shaking.add(task)
+                task.add_done_callback(self._shaking.discard)
+
+    async def _shake(self, client: socket.socket) -> None:
+        with client.dup() as second:
+            try:
+                first = await asyncio.wait_for(self._first(second), self._first_limit_s)
+            except (OSError, TimeoutError, asyncio.CancelledError):
+                client.close()
+                return
+            refusal = client_hello.refusal(first)
+            if refusal is None and self._strange(first):
+                refusal = self._alert(first) or client_hello.NO_APPLICATION_PROTOCOL
+            if refusal is None:
+                try:
+                    await self._loop.connect_accepted_socket(self._make, client, ssl=self._context)
+                except ssl.SSLError:
+                    refusal = self._alert(first)
+                except OSError:
+                    return
+            else:
+                client.close()
+            if refusal is not None:
+                with contextlib.suppress(OSError):
+                    if refusal:
+                        second.send(refusal)
+                    second.recv(PEEK_BYTES)  # unread, it would make a reset of the close
+
+    async def _first(self, client: socket.socket) -> bytes:
+        """What the client says first, which stays unread."""
+        readable = asyncio.Event()
+        self._loop.add_reader(client, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            self._loop.remove_reader(client)
+        return client.recv(PEEK_BYTES, socket.MSG_PEEK)
+
+    def _strange(self, first: bytes) -> bool:
+        """Whether the client offers protocols, and none that is spoken here."""
+        offered = client_hello.offered(first)
+        return bool(offered) and not any(name in self._protocols for name in offered)
+
+    def _alert(self, first: bytes) -> bytes:
+        """What OpenSSL says to a handshake that begins like this: an alert, or nothing if there is nothing wrong."""
+        said, says = ssl.MemoryBIO(), ssl.MemoryBIO()
+        said.write(first)
+        try:
+            self._context.wrap_bio(said, says, server_side=True).do_handshake()
+        except ssl.SSLWantReadError:
+            return b""
+        except ssl.SSLError:
+            pass
+        return says.read()
