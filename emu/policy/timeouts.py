@@ -66,6 +66,11 @@ class Deadlines(Generic[Key]):
     def __contains__(self, key: Key) -> bool:
         return key in self._due
 
+    def age_s(self, key: Key, now: float) -> float:
+        """How long ago the timer of a key was started; 0 where none runs."""
+        due = self._due.get(key)
+        return 0.0 if due is None or self.period_s is None else now - (due - self.period_s)
+
     def next_at(self) -> float | None:
         """The earliest deadline; None when no timer runs."""
         return next(iter(self._due.values()), None)

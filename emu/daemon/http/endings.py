@@ -79,6 +79,11 @@ class Endings(RequestReader):
         """Whether a request is being answered."""
         return self.current is not None or bool(self._queue)
 
+    @property
+    def fresh(self) -> bool:
+        """Whether no request was read of it."""
+        return self._tail is None
+
     def move(self, to: State) -> None:
         """Go to another state. AssertionError where the table knows no such move."""
         if to not in MOVES[self.state]:

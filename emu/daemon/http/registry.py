@@ -28,6 +28,10 @@ class Accepted(Protocol):
     def busy(self) -> bool:
         """Whether a request is being answered."""
 
+    @property
+    def fresh(self) -> bool:
+        """Whether no request was read of it."""
+
     def close_if_idle(self) -> None:
         """Close unless a request is being answered."""
 
@@ -46,6 +50,7 @@ class Registry:
         known: Known[AnyKnownRequest] | None = None,
         full_duplex: bool = True,
         two_framings: bool = False,
+        fresh_for_s: float = 0.0,
     ) -> None:
         self.http2 = http2
         """Takes over a connection on which HTTP/2 is spoken; None where it is not."""
@@ -55,6 +60,8 @@ class Registry:
         """Whether an answer may be written while its request is still read (HTTP/1)."""
         self.two_framings = two_framings
         """Whether a request that two hops may read differently is taken, as Go's server does."""
+        self._fresh_for_s = fresh_for_s
+        """A server that stops waits so long for the first request of a connection, from its first moment on."""
         self.stopping = False
         self.connections: set[Accepted] = set()
         self._most = 0
@@ -85,8 +92,13 @@ class Registry:
         """Let the requests in flight finish; True when all did within `grace_s` (None: no limit)."""
         self.stopping = True
         self._idle = asyncio.Event()
+        loop, now = asyncio.get_running_loop(), time.monotonic()
         for connection in list(self.connections):
-            connection.close_if_idle()
+            left = self._fresh_for_s - self._heads.age_s(connection, now) if connection.fresh else 0.0
+            if left > 0:
+                loop.call_later(left, self._close_if_idle, connection)
+            else:
+                connection.close_if_idle()
         if not self.connections:
             self._idle.set()
         try:
@@ -94,6 +106,10 @@ class Registry:
         except TimeoutError:
             return False
         return True
+
+    def _close_if_idle(self, connection: Accepted) -> None:
+        if connection in self.connections:
+            connection.close_if_idle()
 
     # --- heads that take too long
 

@@ -35,6 +35,7 @@ class Server(Registry):
         known: Known[AnyKnownRequest] | None = None,
         full_duplex: bool = True,
         two_framings: bool = False,
+        fresh_for_s: float = 0.0,
     ) -> None:
         super().__init__(
             head_limit_s=head_limit_s,
@@ -42,6 +43,7 @@ class Server(Registry):
             known=known,
             full_duplex=full_duplex,
             two_framings=two_framings,
+            fresh_for_s=fresh_for_s,
         )
         self._exchanges = exchanges
         self._listener: asyncio.Server | TlsListener | None = None

@@ -235,14 +235,15 @@ class DownstreamConnection2(PeerConnection):
         else:
             stream.reset(int(ErrorCodes.NO_ERROR))
 
-    def leave(self) -> None:
-        """The servers stop: over TLS say so, take no more streams, and end when the last is answered.
-
-        Without TLS nothing is sent: Go's h2c hands the connection over for good, so its server does not know it any
-        more. The client may keep sending, and holds up the end until it leaves or is cut.
+    @property
+    def over_tls(self) -> bool:
+        """Whether it is spoken over TLS. Without, Go's h2c has the connection for good: its server does not know it
+        any more, nothing is sent when that stops, and the client may keep sending.
         """
-        if self.transport.get_extra_info("ssl_object") is None:
-            return
+        return self.transport.get_extra_info("ssl_object") is not None
+
+    def leave(self) -> None:
+        """The server stops: say so, take no more streams, and end when the last is answered."""
         self._end()
 
     def cut(self) -> None:

@@ -47,7 +47,13 @@ if TYPE_CHECKING:
 __all__ = ["REQUIRED", "QueueProxy", "Settings", "SettingsError", "main", "serve"]
 
 HIJACKED_POLL_S = 1.0
-"""How often it is looked whether the last connection of another protocol has ended."""
+"""How often it is looked whether the last request on a connection of another protocol has ended."""
+GOODBYE_POLL_S = 0.1
+"""How often it is looked whether the last connection in HTTP/2 over TLS has ended."""
+FRESH_S = 5.5
+"""From a connection's first moment its first request is waited for, while the server stops: more than 5 whole seconds
+of the clock, looked at now and then (net/http, closeIdleConns).
+"""
 TRIM_LOOK_S = 0.5
 """How often it is looked whether enough clients have gone to give memory back."""
 
@@ -81,6 +87,7 @@ class QueueProxy:
         self._known = known.known
         self._http2: set[DownstreamConnection2] = set()
         self._servers = [self._main_server()]
+        self._over_tls: Server | None = None
         self._admin = Admin(self._draining)
         self._observation = Observation(self._admission.observer, environ, settings.bind, log, settings.metrics_port)
         self._stop = asyncio.Event()
@@ -102,6 +109,7 @@ class QueueProxy:
             known=self._known,
             full_duplex=self._settings.full_duplex,
             two_framings=TWO_FRAMINGS in self._settings.defects,
+            fresh_for_s=FRESH_S,
         )
 
     def _speak_http2(
@@ -165,7 +173,7 @@ class QueueProxy:
         if found := tls.mounted(settings.cert_dir):
             made = tls.context(*found, settings.tls)
             self._tasks.append(asyncio.get_running_loop().create_task(tls.keep_fresh(made, *found)))
-            over_tls = self._main_server()
+            over_tls = self._over_tls = self._main_server()
             self._servers.append(over_tls)
             ports["tlsPort"] = await over_tls.listen(settings.bind, settings.tls_port, runtime.LISTEN_BACKLOG, made)
         admin = Server(self._admin.exchange, head_limit_s=settings.head_limit_s)
@@ -204,17 +212,24 @@ class QueueProxy:
         self._log.event(DRAINS, quietSeconds=self._draining.quiet_s, inFlight=self._admission.in_flight)
         while (left := self._draining.left(time.monotonic())) > 0:
             await asyncio.sleep(left)
-        self._admin.drained.set()
+        self._admin.drained()
 
     async def _shut_down(self) -> None:
-        """Listen no more; let requests end, and for a while also connections that are not HTTP/1 any more."""
+        """Listen no more and let requests end: on the TLS port once those without TLS have. Then for a while also
+        what is not HTTP/1 any more; of HTTP/2 without TLS the requests count, not the connections.
+        """
         proxy, admission = self._proxy, self._admission
         self._log.event("stopping", inFlight=admission.in_flight, hijacked=len(proxy.tunnels) + len(self._http2))
-        for connection in list(self._http2):
-            connection.leave()
-        await asyncio.gather(*(server.stop() for server in self._servers))
+        await asyncio.gather(*(server.stop() for server in self._servers if server is not self._over_tls))
+        if self._over_tls is not None:
+            over_tls = [connection for connection in self._http2 if connection.over_tls]
+            for connection in over_tls:
+                connection.leave()
+            await self._over_tls.stop()
+            while any(not connection.closed for connection in over_tls):
+                await asyncio.sleep(GOODBYE_POLL_S)
         until = time.monotonic() + self._settings.hijacked_s
-        while (proxy.tunnels or self._http2) and (left := until - time.monotonic()) > 0:
+        while admission.in_flight and (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(HIJACKED_POLL_S, left))
         for tunnel in list(proxy.tunnels):
             tunnel.cut()

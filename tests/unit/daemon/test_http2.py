@@ -187,32 +187,43 @@ class TestShutdown:
     def test_a_stream_in_flight_is_answered_and_then_the_process_ends(
         self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
     ) -> None:
-        """Once its client leaves."""
+        """Whether or not its client leaves: requests count, not connections."""
         service, port = grpc_app
-        proxy = queue_proxy(USER_PORT=port)
+        proxy = queue_proxy(USER_PORT=port, EMU_HIJACKED_SECONDS=600)
         with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
             future = channel.unary_unary("/t.T/Hang").future(b"", timeout=DEADLINE_S)
             assert service.hanging.wait(DEADLINE_S)
             proxy.term()
-            proxy.event("stopping")
-            service.cancelled.set()
-            assert future.result(timeout=DEADLINE_S) == b""
+            assert proxy.event("stopping")["inFlight"] == 1
             # Its server knows an h2c connection no more than a websocket: what is asked now is still answered.
             assert channel.unary_unary("/t.T/Echo")(b"late", timeout=DEADLINE_S) == b"late"
-        assert proxy.wait() == 0
+            service.cancelled.set()
+            assert future.result(timeout=DEADLINE_S) == b""
+            assert proxy.wait() == 0
 
-    def test_an_idle_connection_holds_up_the_end_for_a_while(
+    def test_a_stream_holds_up_the_end_for_a_while(
         self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
     ) -> None:
-        """As Go's, which handed it over; then it is cut."""
-        proxy = queue_proxy(USER_PORT=grpc_app[1], EMU_HIJACKED_SECONDS=2)
-        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as idle:
-            idle.unary_unary("/t.T/Echo")(b"", timeout=DEADLINE_S)
+        """60 s in Knative; then it is cut."""
+        service, port = grpc_app
+        proxy = queue_proxy(USER_PORT=port, EMU_HIJACKED_SECONDS=2)
+        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
+            future = channel.unary_unary("/t.T/Hang").future(b"", timeout=DEADLINE_S)
+            assert service.hanging.wait(DEADLINE_S)
             proxy.term()
             stopping, stopped = proxy.event("stopping"), proxy.event("stopped")
             assert stopping["hijacked"] == 1
             assert stopped["t"] - stopping["t"] >= 2
+            assert future.exception(timeout=DEADLINE_S) is not None
         assert proxy.wait() == 0
+
+    def test_an_idle_connection_does_not(self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]) -> None:
+        """Once it did, for those sixty seconds."""
+        proxy = queue_proxy(USER_PORT=grpc_app[1], EMU_HIJACKED_SECONDS=600)
+        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as idle:
+            idle.unary_unary("/t.T/Echo")(b"", timeout=DEADLINE_S)
+            proxy.term()
+            assert proxy.wait() == 0
 
 
 class _Careless(h2.connection.H2Connection):

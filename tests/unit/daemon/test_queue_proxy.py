@@ -840,26 +840,51 @@ class TestProbes:
 class TestDrain:
     """SIGTERM."""
 
-    def test_probes_fail_requests_pass_and_it_ends_after_the_quiet_period(
-        self, queue_proxy: StartProxy, fake_app: FakeApp
-    ) -> None:
-        """A request in flight is finished, with Connection: close, before the exit with 0."""
-        proxy = queue_proxy(EMU_DRAIN_QUIET_SECONDS=1)
-        client = proxy.connect()
-        client.send(GET)
-        app = fake_app.accept()
-        app.read_until(b"\r\n\r\n")
+    def test_probes_fail_and_requests_pass(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """While it drains."""
+        proxy = queue_proxy(EMU_DRAIN_QUIET_SECONDS=600)
+        proxy.event("listening")
         proxy.term()
         proxy.event("drain")
         assert _probe(proxy) == (503, b"shutting down\n")
         late = proxy.connect()
         late.send(GET)
         serve_one(fake_app)
-        assert late.read_head().status == 200
+        answer = late.read_head()
+        assert (answer.status, answer.get("connection")) == (200, "")
+
+    def test_a_request_in_flight_is_finished_before_the_end(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """With Connection: close, and the process exits with 0."""
+        proxy = queue_proxy()
+        client = proxy.connect()
+        client.send(GET)
+        app = fake_app.accept()
+        app.read_until(b"\r\n\r\n")
+        proxy.term()
         proxy.event("stopping")
         wait_for(lambda: _refuses(proxy), "it listens no more")
         app.send(OK)
         answer = client.read_head()
+        assert (answer.status, answer.get("connection")) == (200, "close")
+        assert proxy.wait() == 0
+
+    def test_the_first_request_of_a_new_connection_is_waited_for(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """Some five seconds from its beginning, as Go's server does; a connection that is idle is closed at once."""
+        proxy = queue_proxy(EMU_DRAIN_QUIET_SECONDS=0)
+        idle = proxy.connect()
+        idle.send(GET)
+        app, _ = serve_one(fake_app)
+        idle.read_body(idle.read_head())
+        fresh = proxy.connect()
+        assert _probe(proxy)[0] == 200  # so that it is accepted
+        proxy.term()
+        assert idle.is_closed()
+        fresh.send(GET)
+        app.read_until(b"\r\n\r\n")
+        app.send(OK)
+        answer = fresh.read_head()
         assert (answer.status, answer.get("connection")) == (200, "close")
         assert proxy.wait() == 0
 

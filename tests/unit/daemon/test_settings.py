@@ -117,6 +117,18 @@ class TestAdmin:
             assert time.monotonic() - begun > 0.9
         assert probe.ask(PROBE)[1] == b"queue"
 
+    def test_a_second_hook_joins_the_first(self, queue_proxy: StartProxy) -> None:
+        """Both are answered when the first has waited its second, also where the first client has left."""
+        proxy = queue_proxy(EMU_DRAIN_QUIET_SECONDS=30)
+        admin = int(proxy.event("listening")["adminPort"])
+        first, second = Wire.to(admin), Wire.to(admin)
+        begun = time.monotonic()
+        first.send(b"GET /wait-for-drain HTTP/1.1\r\nHost: a\r\n\r\n")
+        first.close()
+        second.send(b"POST /wait-for-drain?x HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert second.read_head().status == 200
+        assert time.monotonic() - begun > 0.9
+
     def test_with_one_it_is_answered_when_the_drain_is_over(self, queue_proxy: StartProxy) -> None:
         """And the process ends."""
         proxy = queue_proxy(EMU_DRAIN_QUIET_SECONDS=2)
