@@ -9,6 +9,7 @@ import re
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.gohost import punycode_host
 from emu.daemon.http.gourl import TargetError, read_target
 
 Pairs = http1.Headers
@@ -50,8 +51,8 @@ def made_of(
 
 
 def app_headers(way: forward.Route, head: http1.Head, bodiless: bool, address: bytes) -> Pairs:
-    """The head that the app at an address gets, which stands for a Host that is none."""
-    host = way.host or address
+    """The head that the app at an address gets, which stands for a Host that is none. HostError."""
+    host = punycode_host(way.host) or address
     headers = [(b":authority", host), (b":method", head.method), (b":path", way.target), (b":scheme", b"http")]
     if way.trailer:
         headers.append((b"trailer", way.trailer))

@@ -10,6 +10,7 @@ import time
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.gohost import HostError, punycode_host
 from emu.daemon.http.goquote import quoted
 from emu.daemon.http.h2_frames import ErrorCodes
 from emu.daemon.http.h2_stream import Piece
@@ -77,7 +78,12 @@ class ProxiedStream(ProxiedExchange):
 
     def dispatch(self, now: float) -> None:
         host = b"" if self.way is None else self.way.host
-        if host.isascii() and http1.BAD_HOST.search(host):
+        try:
+            bad_host = http1.BAD_HOST.search(punycode_host(host)) is not None
+        except HostError as wrong:
+            self.refuse_protocol(wrong.words)
+            return
+        if bad_host:
             self.refuse_protocol(b"http2: invalid Host header\n")
         elif self.known is None and not good_method(self.head.method):
             self.refuse_protocol(b"net/http: invalid method %b\n" % quoted(self.head.method))
