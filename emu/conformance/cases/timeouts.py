@@ -6,6 +6,7 @@ from emu.conformance.case import Answer, Case, Do, Pause
 from emu.conformance.cases.wire import CHUNKED_HEAD, SWITCHED, TEXT, UP, answered, ask, chunked, post
 
 REVISION = {"REVISION_TIMEOUT_SECONDS": "1"}
+DUPLEX = {**REVISION, "ENABLE_HTTP_FULL_DUPLEX": "true"}
 START = {"REVISION_TIMEOUT_SECONDS": "10", "REVISION_RESPONSE_START_TIMEOUT_SECONDS": "1"}
 IDLE = {"REVISION_TIMEOUT_SECONDS": "10", "REVISION_IDLE_TIMEOUT_SECONDS": "1"}
 LATE = Answer(
@@ -163,6 +164,46 @@ UPLOADS_AND_UPGRADES: tuple[Case, ...] = (
         app=(Do.HOLD,),
         settings=REVISION,
         within_s=(1.4, 4.0),
+    ),
+    Case(
+        "timeout-short",
+        "One that cuts an answer waits for it as well, and then ends the connection",
+        (post(b"Content-Length: 10", body=b"abc"), Pause(1.4), b"defghij"),
+        (Answer(200, b"abcrequest timeout", cut=True, lacks=("connection",)),),
+        app=(answered(body=b"abc" + b"x" * 100)[:-100], Do.HOLD),
+        settings=REVISION,
+        within_s=(1.4, 4.0),
+        closed=True,
+    ),
+    Case(
+        "timeout-duplex",
+        "In full duplex a timeout amid an upload ends the connection, and the answer does not say so",
+        (post(b"Content-Length: 10", body=b"abc"),),
+        (Answer(504, b"request timeout", lacks=("connection",)),),
+        app=(Do.HOLD,),
+        settings=DUPLEX,
+        within_s=(0.95, 1.3),
+        closed=True,
+    ),
+    Case(
+        "timeout-duplex-chunked",
+        "So does one that appends its text to an answer",
+        (post(b"Content-Length: 10", body=b"abc"),),
+        (Answer(200, b"abcrequest timeout"),),
+        app=(CHUNKED_HEAD + b"3\r\nabc\r\n", Do.HOLD),
+        settings=DUPLEX,
+        within_s=(0.95, 1.3),
+        closed=True,
+    ),
+    Case(
+        "timeout-duplex-short",
+        "What an answer of known length waited with is sent before",
+        (post(b"Content-Length: 10", body=b"abc"),),
+        (Answer(200, b"abcrequest timeout", cut=True),),
+        app=(answered(body=b"abc" + b"x" * 100)[:-100], Do.HOLD),
+        settings=DUPLEX,
+        within_s=(0.95, 1.3),
+        closed=True,
     ),
     Case(
         "upgrade-revision",

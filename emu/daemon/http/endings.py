@@ -15,6 +15,7 @@ from emu.daemon.http.states import (
     CLOSED,
     DISCARDING,
     FRESH,
+    HOLDING,
     LINGERING,
     MOVES,
     READING,
@@ -108,6 +109,18 @@ class Endings(RequestReader):
         """Cut the answer short: what was written goes out, then the connection ends."""
         if exchange is self.current:
             self.close()
+
+    def end_short(self, exchange: AnyExchange) -> None:
+        if exchange is not self.current:
+            return
+        if self.state is HOLDING:
+            assert self._rest is not None
+            if not self.server.full_duplex:
+                self._rest.keep_alive = False
+                self.move(ANSWERED)
+                return
+            self.transport.write(b"".join(self._rest.written))
+        self.close()
 
     def cut(self, exchange: Exchange) -> None:
         """End the connection at once; what was not sent yet is lost."""

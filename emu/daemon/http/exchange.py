@@ -69,6 +69,11 @@ class ClientSide(RequestSide, Protocol):
     def write(self, data: bytes) -> None:
         """Write a part of the current exchange's answer."""
 
+    def end_short(self, exchange: Exchange) -> None:
+        """The answer is all that there is: the connection ends after it, and once the request is read where it waits
+        for that; in full duplex what was held back goes out now.
+        """
+
     def cut(self, exchange: Exchange) -> None:
         """End the connection at once; what was not sent yet is lost."""
 

@@ -15,6 +15,7 @@ from emu.daemon.queue_proxy import unhandled
 from emu.daemon.queue_proxy.answer_writer import ANSWER_BUFFER_BYTES, AnswerWriter
 from emu.daemon.queue_proxy.h1_request import Http1Request
 from emu.daemon.queue_proxy.switching import Switch, SwitchError
+from emu.policy.timeouts import TIMEOUT_STATUS
 
 if TYPE_CHECKING:
     from emu.daemon.queue_proxy.proxy import Proxy
@@ -198,10 +199,17 @@ class Http1Exchange(Http1Request):
             self.sent_bytes += len(body)
         writer.put_late(body if fits else b"")
         self._write(writer.take())
-        if whole:
+        if whole and not self._cut_in_duplex:
             self.finish(keep_alive=not answer.last)
         else:
-            self.cut_off()
+            self._proxy.admission.release(self)
+            self.conn.end_short(self)
+
+    @property
+    def _cut_in_duplex(self) -> bool:
+        """Whether the app is left amid the request's body in full duplex, which ends the client's connection."""
+        amid = self.flowing and not self.body_done and not self.head.expects_continue
+        return amid and self.conn.server.full_duplex
 
     def left_alone(self) -> None:
         if self.over or self.begun:
@@ -226,7 +234,7 @@ class Http1Exchange(Http1Request):
             last = True  # its body is not read
         self.sent_bytes = len(body)
         self.conn.write(http1.whole_answer(head, status, body, headers, last))
-        self.finish(keep_alive=not last)
+        self.finish(keep_alive=not (last or (status == TIMEOUT_STATUS and self._cut_in_duplex)))
 
     def leave_app(self) -> None:
         super().leave_app()
