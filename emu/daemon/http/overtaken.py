@@ -46,7 +46,12 @@ class Rest:
     def answer(self, keep_alive: bool) -> bytes:
         """The answer that was held back, in one piece; its head says so if the connection closes after it."""
         said = b"".join(self.written)
-        head, end, body = said.partition(b"\r\n\r\n")
-        if keep_alive or b"\r\nConnection: close" in head:
-            return said
-        return b"%b\r\nConnection: close%b%b" % (head, end, body) if end else said
+        return said if keep_alive else closing(said)
+
+
+def closing(said: bytes) -> bytes:
+    """An answer whose head says that the connection closes after it; as it is where it has no head."""
+    head, end, body = said.partition(b"\r\n\r\n")
+    if b"\r\nConnection: close" in head or not end:
+        return said
+    return b"%b\r\nConnection: close%b%b" % (head, end, body)

@@ -61,7 +61,7 @@ class Registry:
         self.two_framings = two_framings
         """Whether a request that two hops may read differently is taken, as Go's server does."""
         self._fresh_for_s = fresh_for_s
-        """A server that stops waits so long for the first request of a connection, from its first moment on."""
+        """A server that stops leaves a connection open so long that has sent no request, from its first moment on."""
         self.stopping = False
         self.connections: set[Accepted] = set()
         self._most = 0

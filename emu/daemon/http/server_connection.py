@@ -117,6 +117,12 @@ class DownstreamConnection(Turns, asyncio.BufferedProtocol):
         self.abandon()
         self.transport.close()
 
+    def begin_next(self) -> None:
+        if self.server.stopping:
+            self.close()  # what was not read before is served no more (net/http, conn.serve)
+        else:
+            super().begin_next()
+
     def pause_writing(self) -> None:
         self.flow.pause_writing()
         if self.current is not None:
@@ -135,7 +141,10 @@ class DownstreamConnection(Turns, asyncio.BufferedProtocol):
         """Whether the connection is HTTP/2, or too little of it was read to know; then all of it is kept."""
         said = (self._leftover or b"") + data
         if said.startswith(PREFACE):
-            self._become_http2(said)
+            if self.server.stopping:
+                self.close()
+            else:
+                self._become_http2(said)
             return True
         if PREFACE.startswith(said):
             self._leftover = said

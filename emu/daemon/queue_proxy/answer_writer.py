@@ -12,12 +12,14 @@ ANSWER_BUFFER_BYTES = 4096
 class AnswerWriter:
     """Frames an answer; what it has gathered is taken to be written. The head waits for the body's first bytes."""
 
-    __slots__ = ("_headed", "_out", "head")
+    __slots__ = ("_headed", "_out", "begun", "head")
 
     def __init__(self, head: AnswerHead) -> None:
         self.head = head
         self._headed = False
         self._out: list[bytes] = []
+        self.begun = False
+        """Something of it was taken."""
 
     def put_head(self, first: bytes, ended: bool) -> None:
         """The head, unless it is put already; `first` is what of the body is known, `ended` that nothing follows."""
@@ -53,6 +55,7 @@ class AnswerWriter:
     def take(self) -> bytes:
         """All that was gathered."""
         out, self._out = self._out, []
+        self.begun |= bool(out)
         return out[0] if len(out) == 1 else b"".join(out)
 
     def take_due(self) -> bytes:

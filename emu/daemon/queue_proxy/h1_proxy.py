@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from emu.daemon.http import forward, http1
 from emu.daemon.http.client import KnownAnswer, UpstreamConnection
 from emu.daemon.http.exchange import ClientSide
+from emu.daemon.http.overtaken import closing
 from emu.daemon.http.turns import DISCARD_BYTES
 from emu.daemon.http.upstream import broken_words
 from emu.daemon.queue_proxy import unhandled
@@ -125,7 +126,9 @@ class Http1Exchange(Http1Request):
             self._write(writer.take())
             self.conn.hold_answer(self, DISCARD_BYTES)  # its handler waits for the request's end
         writer.put_end()
-        self._write(writer.take())
+        unsaid = self.conn.server.stopping and not writer.begun and self.head.minor
+        said = writer.take()
+        self._write(closing(said) if unsaid else said)  # where the server stopped while all of it was gathered
         if app is not None:
             if reusable and self.body_done:
                 self._proxy.app.give_back(app, time.monotonic())

@@ -51,8 +51,8 @@ HIJACKED_POLL_S = 1.0
 GOODBYE_POLL_S = 0.1
 """How often it is looked whether the last connection in HTTP/2 over TLS has ended."""
 FRESH_S = 5.5
-"""From a connection's first moment its first request is waited for, while the server stops: more than 5 whole seconds
-of the clock, looked at now and then (net/http, closeIdleConns).
+"""A connection without a request is left open so long from its first moment on while the server stops: more than 5
+whole seconds of the clock, looked at now and then (net/http, closeIdleConns).
 """
 TRIM_LOOK_S = 0.5
 """How often it is looked whether enough clients have gone to give memory back."""

@@ -868,25 +868,41 @@ class TestDrain:
         assert (answer.status, answer.get("connection")) == (200, "close")
         assert proxy.wait() == 0
 
-    def test_the_first_request_of_a_new_connection_is_waited_for(
+    def test_a_new_connection_is_waited_for_and_its_request_not_served(
         self, queue_proxy: StartProxy, fake_app: FakeApp
     ) -> None:
-        """Some five seconds from its beginning, as Go's server does; a connection that is idle is closed at once."""
+        """Some five seconds from its beginning, as by Go's server; a connection that is idle is closed at once."""
         proxy = queue_proxy(EMU_DRAIN_QUIET_SECONDS=0)
         idle = proxy.connect()
         idle.send(GET)
-        app, _ = serve_one(fake_app)
+        serve_one(fake_app)
         idle.read_body(idle.read_head())
         fresh = proxy.connect()
         assert _probe(proxy)[0] == 200  # so that it is accepted
         proxy.term()
         assert idle.is_closed()
+        assert fresh.quiet()
         fresh.send(GET)
-        app.read_until(b"\r\n\r\n")
-        app.send(OK)
-        answer = fresh.read_head()
-        assert (answer.status, answer.get("connection")) == (200, "close")
+        assert fresh.is_closed()
         assert proxy.wait() == 0
+
+    def test_a_short_answer_that_began_before_the_stop_says_that_it_is_the_last(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """Its head is written with its end."""
+        proxy = queue_proxy()
+        client = proxy.connect()
+        client.send(GET)
+        app = fake_app.accept()
+        app.read_until(b"\r\n\r\n")
+        app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
+        proxy.settle()
+        proxy.term()
+        proxy.event("stopping")
+        wait_for(lambda: _refuses(proxy), "it listens no more")
+        app.send(b"def")
+        answer = client.read_head()
+        assert (client.read_body(answer), answer.get("connection")) == (b"abcdef", "close")
 
     def test_a_second_sigterm_ends_it_at_once(self, queue_proxy: StartProxy) -> None:
         """With status 1."""
