@@ -58,7 +58,7 @@ def _shares(seconds: list[float] | tuple[float, ...]) -> dict[str, float | None]
 
 def headline(study: Study, summary: Figures) -> list[str]:
     """How often it went and came, and what that meant: what requests waited, or how soon it went when no request came
-    again. Nothing for a pod that stayed.
+    again; whose pods found no room. Nothing for a pod that stayed.
     """
     scaling = summary["autoscaling"]
     if not scaling or not scaling["scale_downs"]:
@@ -67,7 +67,10 @@ def headline(study: Study, summary: Figures) -> list[str]:
         f"{who or 'the pod'} was scaled to zero {_often(absences)}{_idle(study, absences)}"
         for who, absences in _by_revision(study).items()
     ]
-    return [*said, *_start(study, scaling)] if scaling["scale_ups"] and len(said) == 1 else said
+    without_room = [name for name, one in (summary.get("services") or {}).items() if one["pods_pending_max"]]
+    pending = [f"pods of {' and '.join(without_room)} were Pending, as the node had no room"] if without_room else []
+    waited = _start(study, scaling) if scaling["scale_ups"] and len(said) == 1 else []
+    return [*said, *waited, *pending]
 
 
 def _idle(study: Study, absences: list[Absence]) -> str:

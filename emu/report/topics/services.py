@@ -112,7 +112,7 @@ def _how_far(name: str, service: dict[str, Any]) -> str:
 def sentences(study: Study, summary: Figures) -> list[str]:
     """Nothing for a service that never was to have two pods, and was not rolled out."""
     scaled = {name: one for name, one in summary["services"].items() if one["pods_desired_max"] > 1}
-    pending = [_pending(name, one) for name, one in scaled.items() if one["pods_pending_max"]]
+    pending = [_pending(name, one) for name, one in summary["services"].items() if one["pods_pending_max"]]
     reaction = reaction_sentence(study, study.services[0]) if scaled and len(study.services) == 1 else None
     said = [*(_sentence(name, one) for name, one in scaled.items()), *([reaction] if reaction else [])]
     return [*never_ready.sentences(study), *said, *pending, *map(rollout_words, study.rollouts)]
@@ -191,9 +191,9 @@ def log(study: Study) -> Iterator[Entry]:
                     "pods": made.pods,
                     "ready": made.ready,
                 }
-                yield Entry(
-                    made.t, "autoscaler", f"from {made.before} to {count(made.pods, 'pod')}: {made.why}", decided
-                )
+                of = f"{service.revision}: " if len(study.services) > 1 else ""
+                words = f"{of}from {made.before} to {count(made.pods, 'pod')}: {made.why}"
+                yield Entry(made.t, "autoscaler", words, decided)
 
 
 SERVICES = Topic(

@@ -65,6 +65,8 @@ def test_the_headline_says_what_requests_waited(reported: Reported) -> None:
     held = {**summary["autoscaling"]["held"], "forwarded": 1}
     alone = {**summary, "autoscaling": {**summary["autoscaling"], "held": held}}
     assert "a request waited 2.0 s for a pod" in SCALE_TO_ZERO.headline(study, alone)
+    full = {**alone, "services": {"web": {"pods_pending_max": 1}, "batch": {"pods_pending_max": 0}}}
+    assert SCALE_TO_ZERO.headline(study, full)[-1] == "pods of web were Pending, as the node had no room"
 
 
 def test_requests_that_waited_in_vain_are_in_the_headline(reported: Reported) -> None:

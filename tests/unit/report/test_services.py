@@ -174,6 +174,8 @@ def test_a_pod_that_never_had_a_node_is_gone_when_it_is_removed(study: Study) ->
     assert "1 pod at most was Pending, for 2.0 s in all: 0/1 nodes" in SERVICES.sentences(study, summary)[1]
     summary["services"]["app"] |= {"pods_ready_max": 0, "pods_desired_max": 2}
     assert SERVICES.headline(study, summary)[0].startswith("app had none of the 2 pods that the autoscaler wanted")
+    summary["services"]["app"] |= {"pods_desired_max": 1}
+    assert "1 pod at most was Pending, for 2.0 s in all: 0/1 nodes" in SERVICES.sentences(study, summary)[0]
 
 
 def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> None:
@@ -397,13 +399,16 @@ def test_a_gradual_rollout_is_on_record_step_by_step(tmp_path: Path) -> None:
 
 
 def test_the_revisions_of_a_service_are_counted_together_and_each(study: Study) -> None:
-    """Those that were wanted at one time are added up."""
+    """Those that were wanted at one time are added up; the journal names each one's decisions."""
+    assert [entry.text[:12] for entry in SERVICES.log(study)] == ["from 1 to 2 ", "from 2 to 1 "]
     later = [decided(3.0, 0, 3), decided(5.0, 3, 1)]
     other = [replace(one, service="app", revision="app-00002") for one in later]
     study.services = services(study, [*EVENTS, *other])
     app = SERVICES.figures(study)["services"]["app"]
     assert (app["pods_desired_max"], app["pods_final"]) == (5, 2)
     assert [one["pods_desired_max"] for one in app["revisions"].values()] == [2, 3]
+    named = [entry.text.partition(":")[0] for entry in SERVICES.log(study)]
+    assert named == ["app-00001", "app-00001", "app-00002"]
 
 
 def test_a_pod_that_waits_for_its_turn_to_start_is_there(study: Study) -> None:
