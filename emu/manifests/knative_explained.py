@@ -16,7 +16,7 @@ from emu.manifests.documents import Document
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place, refusals
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds, validated
 from emu.manifests.knative_notes import annotation_notes, unknown_notes
-from emu.manifests.kubernetes_containers import refused_variables
+from emu.manifests.kubernetes_containers import refused_devices, refused_variables
 from emu.manifests.starting_env import Objects
 from emu.manifests.waysout import of_type
 from emu.policy.autoscaling import settings as scaling
@@ -62,7 +62,7 @@ def _refuse_deployment(made: Explanation, spec: dict[str, Any], node: Node | Non
     """What the webhook lets pass, and the API server refuses of the Deployment that is made of it."""
     for group in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(group, [])):
-            for key, words in refused_variables(container):
+            for key, words in (*refused_variables(container), *refused_devices(container)):
                 path = f"{group}[{number}].{key}"
                 mark = made.document.node.mark if node is None else place(node, path)
                 made.refusals.append(Refusal(f"spec.template.spec.{path}: {words}", mark, _OF_DEPLOYMENT))

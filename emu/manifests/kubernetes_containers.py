@@ -20,6 +20,7 @@ _MOST_PORT = 65535
 _MOST_USER = 2**31 - 1
 _POLICIES = ("Always", "IfNotPresent", "Never")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
+_WHOLE = "must be an integer"
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _COUNTS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
@@ -307,12 +308,22 @@ def _resources(resources: Spec, pod: InPod) -> Iterator[Refused]:
         yield "resources", "Forbidden: HugePages require cpu or memory"
 
 
+def refused_devices(container: Spec) -> Iterator[Refused]:
+    """Of resources other than cpu and memory: a fraction of a GPU, say."""
+    resources = container.get("resources") or {}
+    for side in ("limits", "requests"):
+        for name, text in (resources.get(side) or {}).items():
+            amount = json_quantity(text)
+            if _is_extended(name) and amount.milli % 1000:
+                yield f"resources.{side}[{name}]", invalid(amount, _WHOLE)
+
+
 def _amount(name: str, amount: Quantity) -> Iterator[str]:
     yield from (invalid(name, words) for words in _resource_name(name))
     if amount.nano < 0:
         yield invalid(amount, NOT_NEGATIVE)
     if (_is_extended(name) or name in _OBJECTS) and amount.milli % 1000:
-        yield invalid(amount, "must be an integer")
+        yield invalid(amount, _WHOLE)
     if name.startswith(_HUGE):
         try:
             page = json_quantity(name.removeprefix(_HUGE)).value

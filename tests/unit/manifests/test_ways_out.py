@@ -304,3 +304,13 @@ def test_an_empty_port_of_a_probe_is_no_port_0(tmp_path: Path) -> None:
     (found,) = explained(tmp_path, pod % 'livenessProbe: {tcpSocket: {port: ""}}')
     assert all('tcpSocket.port: Invalid value: ""' in one.words for one in found.refusals) and found.refusals
     assert not found.notes
+
+
+def test_half_a_gpu_is_refused(tmp_path: Path) -> None:
+    """Of the Deployment that Knative makes; its own webhook lets it pass."""
+    (found,) = explained(tmp_path, (SERVICE % "{}") + '        resources: {limits: {nvidia.com/gpu: "0.5"}}\n')
+    (refusal,) = found.refusals
+    assert refusal.words.endswith(
+        'containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "500m": must be an integer'
+    )
+    assert refusal.mark.line == 12
