@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from emu.daemon.activator.exchange import HeldExchange
 from emu.daemon.http import forward, http1
+from emu.daemon.http.flow import LARGE_BYTES
 from emu.daemon.http.known import MOST
 from emu.daemon.queue_proxy.h1_request import SAFE_TO_REPEAT
 from emu.daemon.queue_proxy.known_exchange import MOST_SPARE, PEER, Learned
@@ -103,7 +104,7 @@ class KnownHeld(HeldExchange):
         self._app = app
         self._may_repeat = self._known.may_repeat and app.used > 1
         conn = self.conn
-        if conn.full:
+        if conn.flow.stuck:  # all that makes `full` of a request that is whole
             app.pause()
         known, address = self._known, self._proxy.app.address
         app.transport.write(known.said.get((address, conn.peer)) or known.for_pod(address, conn.peer))
@@ -115,7 +116,10 @@ class KnownHeld(HeldExchange):
         now = monotonic()
         self._app = None
         self.status = known.status
-        known.pass_on(data, conn.transport)
+        if known.length < LARGE_BYTES:
+            conn.transport.write(known.head + data[known.said_bytes :])
+        else:
+            known.pass_on_large(data, conn.transport)
         self._proxy.app.give_back(app, now)
         front.release(self, now)
         conn.finish(self, True)

@@ -8,7 +8,7 @@ from typing import cast
 
 from emu.daemon.http import answer_reader, forward, heads, http1
 from emu.daemon.http.chunks import ChunkReader
-from emu.daemon.http.flow import BODY_READ_BYTES, LARGE_BYTES, WRITE_BUFFER_BYTES, Stuck, write_pieces
+from emu.daemon.http.flow import BODY_READ_BYTES, WRITE_BUFFER_BYTES, Stuck, write_pieces
 from emu.daemon.http.known import Known
 
 MAX_ANSWER_HEAD_BYTES = 10 << 20
@@ -44,12 +44,9 @@ class KnownAnswer:
         self.head = head
         self.length = length
 
-    def pass_on(self, data: bytes, client: asyncio.Transport) -> None:
-        """Write the answer that these bytes are, as they came; a large body is not copied for it."""
-        if len(data) < LARGE_BYTES:
-            client.write(self.head + data[self.said_bytes :])
-        else:
-            write_pieces(client, (self.head, memoryview(data)[self.said_bytes :]))
+    def pass_on_large(self, data: bytes, client: asyncio.Transport) -> None:
+        """Write the answer that these bytes are, as they came, without a copy of its body: where that is large."""
+        write_pieces(client, (self.head, memoryview(data)[self.said_bytes :]))
 
 
 class Asker:
@@ -110,7 +107,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         "_last",
         "_left",
         "_partial",
-        "_paused",
         "_ready",
         "_reusable",
         "_said",
@@ -121,6 +117,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         "lost",
         "opened",
         "ours",
+        "paused",
         "server",
         "transport",
         "used",
@@ -142,7 +139,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._reusable = False
         self.whole = False
         """The piece of a body that is passed on is its last."""
-        self._paused = False
+        self.paused = False
+        """Nothing is read, until `resume`."""
         self._ready = False
         """Nothing was read of the next answer."""
         self._said: tuple[int, http1.Headers] | None = None
@@ -180,13 +178,13 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def pause(self) -> None:
         """Read no more for now."""
-        self._paused = True
+        self.paused = True
         self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read from the app again, if that was paused."""
-        if self._paused:
-            self._paused = False
+        if self.paused:
+            self.paused = False
             self.transport.resume_reading()
 
     def hijack(self) -> asyncio.Transport:

@@ -34,6 +34,7 @@ class Endings(RequestReader):
     """The state of a connection, the requests that it is about, and its ends."""
 
     __slots__ = (
+        "_alone",
         "_fault",
         "_leftover",
         "_queue",
@@ -54,6 +55,8 @@ class Endings(RequestReader):
         self.state: State = READING if server.http2 is None else FRESH
         self.current: Exchange | None = None
         """Whose turn it is."""
+        self._alone = False
+        """It was all that had come when its turn began, and nothing was read since."""
         self._queue: list[Exchange] = NONE_QUEUED
         """Who comes after it."""
         self._tail: Exchange | None = None

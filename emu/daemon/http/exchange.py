@@ -6,6 +6,7 @@ import asyncio
 from typing import Protocol
 
 from emu.daemon.http import http1
+from emu.daemon.http.flow import FlowControl
 
 
 class ServedBy(Protocol):
@@ -49,6 +50,10 @@ class ClientSide(RequestSide, Protocol):
     @property
     def peer_port(self) -> int:
         """The client's port; 0 on a unix socket."""
+
+    @property
+    def flow(self) -> FlowControl:
+        """Whether the client reads what was written."""
 
     @property
     def full(self) -> bool:

@@ -63,6 +63,7 @@ class DownstreamConnection(Turns, asyncio.BufferedProtocol):
             if exchange is not None:
                 self.state = BEGUN
                 self.current = exchange
+                self._alone = True
                 exchange.begin()
                 return
         elif state >= LINGERING or (state is FRESH and self._is_http2(data)):

@@ -36,6 +36,7 @@ class Turns(Endings):
 
     def feed(self, data: bytes) -> None:
         """Take in what was read."""
+        self._alone = False
         try:
             while data:
                 if self._leftover is not None:
@@ -222,17 +223,8 @@ class Turns(Endings):
             self.move(ANSWERED)
             return
         kept = keep_alive and not self.server.stopping
-        if (
-            kept
-            and exchange.body_done
-            and self._in_head
-            and self._partial is None
-            and self._queue is NONE_QUEUED
-            and self._leftover is None
-            and self._fault is None
-            and not (self.flow.stuck or self.flow.paused)
-        ):
-            # Nothing was read beyond this request: what `advance` would find, without its looking.
+        if self._alone and kept and not self.flow.stuck:
+            # What `advance` would find, without its looking.
             self.current = None
             self.state = IDLE
             return
@@ -287,7 +279,7 @@ class Turns(Endings):
     def begin_next(self) -> None:
         """It is the turn of the first in the queue."""
         exchange = self._queue[0]
-        self._queue = self._queue[1:] or NONE_QUEUED  # empty, it is always this object: `finish` compares by identity
+        self._queue = self._queue[1:] or NONE_QUEUED
         self.move(BEGUN)
         self.current = exchange
         if exchange.head.upgrade != b"h2c" or not self.switch_to_http2(exchange):

@@ -45,17 +45,16 @@ class AppConnections:
 
     def give_back(self, connection: UpstreamConnection, now: float) -> None:
         """Keep a connection whose answer is complete, unless it still holds some of the request."""
-        if connection.transport.get_write_buffer_size():
+        idle = self._idle
+        if len(idle) >= self._max_idle:
+            idle = self._idle = [each for each in idle if not each.closed]
+        if connection.closed or connection.transport.get_write_buffer_size() or len(idle) >= self._max_idle:
             connection.drop()
             return
-        connection.resume()
-        if len(self._idle) >= self._max_idle:
-            self._idle = [each for each in self._idle if not each.closed]
-        if connection.closed or len(self._idle) >= self._max_idle:
-            connection.drop()
-        else:
-            connection.idle_since = now
-            self._idle.append(connection)
+        if connection.paused:
+            connection.resume()
+        connection.idle_since = now
+        idle.append(connection)
 
     def sweep(self) -> None:
         """Close what was idle for too long; the oldest come first."""

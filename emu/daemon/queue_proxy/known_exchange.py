@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from emu.daemon.http import forward, http1
+from emu.daemon.http.flow import LARGE_BYTES
 from emu.daemon.http.known import Known
 from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
 from emu.daemon.queue_proxy.h1_request import SAFE_TO_REPEAT
@@ -169,7 +170,7 @@ class KnownExchange(Http1Exchange):
         self._app = app
         self._may_repeat = self._known.may_repeat and app.used > 1
         conn = self.conn
-        if conn.full:
+        if conn.flow.stuck:  # all that makes `full` of a request that is whole
             app.pause()
         app.transport.write(self._known.for_app(conn.peer))
 
@@ -183,7 +184,10 @@ class KnownExchange(Http1Exchange):
         self._app = None
         self.over = True
         self.status = known.status
-        known.pass_on(data, conn.transport)
+        if known.length < LARGE_BYTES:
+            conn.transport.write(known.head + data[known.said_bytes :])
+        else:
+            known.pass_on_large(data, conn.transport)
         # Given back before `leave` lets the next request in, which can use it at once.
         proxy.app.give_back(app, now)
         admission.in_flight -= 1
