@@ -155,19 +155,21 @@ def _is_scenario(path: Path) -> bool:
 
 def _explain_scenario(spec: ScenarioSpec, place: str, as_json: bool) -> None:
     from emu.doctor.facts import gather_facts
+    from emu.doctor.places import places
     from emu.doctor.requirements import possible_place
     from emu.scenario.reading import needs_docker, variants_of
     from emu.serving.explained import explained, victims
 
     facts = gather_facts()
     where = place if place != "auto" else possible_place(facts, docker=needs_docker(spec)) or "sandbox"
+    cpus = next(one.cpus for one in places(facts) if one.name == where)
     trees: dict[str, Level] = {}
     orders: dict[str, list[Victim]] = {}
     for name, play in (variants_of(spec) or {"": spec}).items():
         on_host = where == "host"
         memory = facts.memory_bytes if on_host else play.sandbox.memory
         swap = facts.swap_bytes if on_host else play.sandbox.swap
-        rules = play.node.rules(memory, swap)
+        rules = play.node.rules(memory, swap, cpus)
         trees[name], orders[name] = explained(play, rules), victims(play, rules)
     if as_json:
         data = {"scenario": spec.name, "place": where}

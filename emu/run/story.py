@@ -252,7 +252,7 @@ def _serving(spec: ScenarioSpec, pod: str) -> Serving:
 
 
 def _node_rules(spec: ScenarioSpec) -> NodeRules:
-    return spec.node.rules(psutil.virtual_memory().total, psutil.swap_memory().total)
+    return spec.node.rules(psutil.virtual_memory().total, psutil.swap_memory().total, os.cpu_count() or 1)
 
 
 def _own_images(spec: ScenarioSpec) -> list[str]:

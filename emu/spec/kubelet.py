@@ -107,7 +107,9 @@ class KubeletSpec(Model):
     machine's, without a limit.
     """
     cpu: Millicores | None = None
-    """What the pods' CPU requests may be together; it makes no pod slower. Default: they always fit."""
+    """What the pods' CPU requests may be together, and cpu.weight of the cgroup of all pods; it makes no pod slower.
+    Default: they always fit, and the weight is that of the machine's CPUs.
+    """
     kube_reserved: ReservedSpec = ReservedSpec()
     """The kubelet's kubeReserved: memory of `node.memory` that pods do not get. memory.max of kubepods is less by it,
     and nothing uses it here. Default: none.
@@ -170,7 +172,7 @@ class KubeletSpec(Model):
             )
         )
 
-    def rules(self, memory_bytes: int, swap_bytes: int) -> NodeRules:
+    def rules(self, memory_bytes: int, swap_bytes: int, cpus: int | None = None) -> NodeRules:
         """On a machine of this size. A node with memory of its own sets nothing aside unless it evicts."""
         found = self._thresholds()
         memory_bytes = memory_bytes if self.memory is None else self.memory
@@ -188,7 +190,7 @@ class KubeletSpec(Model):
             swap_behavior=self.memory_swap.swap_behavior,
             single_process_oom_kill=self.single_process_oom_kill,
             allocatable_bytes=allocatable,
-            allocatable_millicores=self.cpu,
+            allocatable_millicores=1000 * cpus if self.cpu is None and cpus is not None else self.cpu,
             kubepods_max=None if self.memory is None else of_node.kubepods_max,
             eviction=tuple(found) if self.evicts else (),
             eviction_max_pod_grace_s=self.eviction_max_pod_grace_period,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -167,7 +168,8 @@ def test_pods_are_in_the_cgroup_of_their_class(tree: Tree) -> None:
     assert tree.read(best, *names) == ["0", "0", "max", "1", "max 100000"]
     assert tree.read(bursting.parent, *names) == [str(8 * MIB), str(64 * MIB), "max", "32", "max 100000"]
     assert tree.read(best.parent, *names) == ["0", "0", "max", "1", "max 100000"]
-    assert tree.read(node, "memory.min", "memory.low") == [str(128 * MIB), "0"]
+    weight = 1 + (1024 * (os.cpu_count() or 1) - 2) * 9999 // 262142
+    assert tree.read(node, "memory.min", "memory.low", "cpu.weight") == [str(128 * MIB), "0", str(weight)]
 
 
 def test_an_old_kubelet_reserves_every_request(old: Tree) -> None:

@@ -168,6 +168,9 @@ def test_explain_prints_the_tree_of_each_variant() -> None:
     formula = "request 16 MiB + memoryThrottlingFactor 0.4 * (limit 48 MiB - request), in whole pages  [1.27 to 1.36]"
     assert formula in on and "30195712 (28.8 MiB)" in on
     assert "MemTotal          3221225472 (3 GiB)" in on
+    assert "shares 1024 of 1000m allocatable" in on  # the sandbox has one CPU
+    given = explain("memory-qos", "--on", "host", "--set", "node.cpu=500m")
+    assert "cpu.weight        20 " in given.output and "shares 512 of 500m allocatable" in given.output
 
 
 def test_explain_gives_json_too() -> None:

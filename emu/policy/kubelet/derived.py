@@ -57,7 +57,7 @@ class NodeRules:
     allocatable_bytes: int | None = None
     """What the node has for pods; None: all of its memory."""
     allocatable_millicores: int | None = None
-    """The same of CPU; None: all that the machine has."""
+    """The same of CPU; None: all that the machine has, and how much that is is not known."""
     kubepods_max: int | None = None
     """memory.max of the cgroup of all pods: its memory less what is reserved; None: it has no limit."""
     eviction: tuple[Threshold, ...] = ()
@@ -131,14 +131,22 @@ def pod_values(pod: Pod, node: NodeRules, given: Mapping[str, str] | None = None
 
 
 def node_values(levels: Levels, node: NodeRules) -> list[Value]:
-    """What the node's cgroup of all pods (kubepods) gets."""
+    """What the node's cgroup of all pods (kubepods) gets; cpu.weight where the node's CPU is known."""
     rules = _rules(node.version, RESERVATION_POLICY)
     how = "node.memory"
     if node.kubepods_max is not None and node.kubepods_max < node.memory_bytes:
         how += " - kubeReserved - systemReserved" + ("; the eviction threshold stays in it" if node.eviction else "")
     most = [] if node.kubepods_max is None else [Value("memory.max", str(node.kubepods_max), how)]
     how = _reserved("memory requests of all pods", node)
-    return [*most, *(Value(file, value, how, rules) for file, value in levels.kubepods.items())]
+    protected = [Value(file, value, how, rules) for file, value in levels.kubepods.items()]
+    return [*most, *protected, *_node_weight(node.allocatable_millicores)]
+
+
+def _node_weight(millicores: int | None) -> list[Value]:
+    if millicores is None:
+        return []
+    shares = cpu_shares(millicores)
+    return [Value("cpu.weight", str(cpu_weight(shares)), _linear(shares, millicores, "allocatable"))]
 
 
 def class_values(qos: QosClass, levels: Levels, node: NodeRules) -> list[Value]:

@@ -154,6 +154,18 @@ def test_the_levels_add_up() -> None:
 
 
 @pytest.mark.parametrize(
+    ("millicores", "weight", "shares"), [(1000, "39", 1024), (2000, "79", 2048), (500, "20", 512)]
+)
+def test_the_weight_of_all_pods_is_that_of_the_node_s_cpus(millicores: int, weight: str, shares: int) -> None:
+    """By the even formula; where it is not known how many there are, nothing is written."""
+    above = levels([], None)
+    found = node_values(above, NodeRules(4 * GIB, allocatable_millicores=millicores))
+    how = f"1 + (shares - 2) * 9999 / 262142, shares {shares} of {millicores}m allocatable"
+    assert found == [Value("cpu.weight", weight, how)]
+    assert node_values(above, NodeRules(4 * GIB)) == []
+
+
+@pytest.mark.parametrize(
     ("containers", "why"),
     [
         ([GUARANTEED], "each container has CPU and memory limits, and requests equal them"),
