@@ -270,7 +270,7 @@ def _words(summary: dict[str, Any]) -> Iterator[str]:
     for name, peak in re.findall(r"(?:^|[;:.] )([\w/-]+) peaked at ((?:[\d.]+ (?:\w+ )?of )?[\d.]+ \w+)", said):
         figures = summary["containers"].get(name)
         if figures is not None:
-            limits = (figures["memory_limit_bytes"], figures["memory_high_bytes"])
+            limits = (figures["memory_limit_at_peak_bytes"], figures["memory_high_bytes"])
             choices = {_of(figures["memory_peak_bytes"], limit) for limit in limits}
             if peak not in choices:
                 yield f"{name} peaked at {peak!r} in words, and in figures at one of {sorted(choices)}"
@@ -317,7 +317,7 @@ def _terminal(reported: RunReport, summary: dict[str, Any]) -> Iterator[str]:
     for name, figures in summary["containers"].items():
         for row in (row for row in rows if row[0] == name and len(row) > 3 and " of " in row[-2]):
             shown, high = row[-2].removesuffix(" (memory.high)"), row[-2].endswith(" (memory.high)")
-            limit = figures["memory_high_bytes" if high else "memory_limit_bytes"]
+            limit = figures["memory_high_bytes" if high else "memory_limit_at_peak_bytes"]
             yield from _differ(f"{name} in the table", shown, _of(figures["memory_peak_bytes"], limit))
     for row in [row for row in rows if row[0] == "all" and len(row) > 3][:1]:  # the next ones are of latency
         shown = [int(cell.replace(",", "")) for cell in row[1:3]]
@@ -326,7 +326,7 @@ def _terminal(reported: RunReport, summary: dict[str, Any]) -> Iterator[str]:
     for name, pod in summary["pods"].items() if len(summary["pods"]) > 1 else ():
         mine = [row for row in rows if row[0] == f"pod {name}" and len(row) > 3]
         for row in [row for row in mine if " of " in row[-2]][:1]:
-            peak = _of(pod["memory_peak_bytes"], pod["memory_limit_bytes"])
+            peak = _of(pod["memory_peak_bytes"], pod["memory_limit_at_peak_bytes"])
             yield from _differ(f"{name} in the table", row[-2], peak)
         counts = [[cell.replace(",", "") for cell in row[1:3]] for row in mine]
         counts = [row for row in counts if all(cell.isdigit() for cell in row)]

@@ -6,7 +6,7 @@ is what was not measured in any instance.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import inf
@@ -133,6 +133,20 @@ def _read_by(t: list[float], when: float) -> int:
 def last(column: Column) -> int | None:
     """The last value measured."""
     return next((value for value in reversed(column) if value is not None), None)
+
+
+def limit_at_peak(lines: Iterable[Timeline], limit: int | None) -> int | None:
+    """memory.max when most was charged; `limit`, the last one, unless a resize has changed it meanwhile."""
+    read = [pair for line in lines for pair in zip(line.memory_current, line.memory_max, strict=False)]
+    if len({most for _, most in read if most is not None}) < 2:
+        return limit
+    return max(((current or 0, most) for current, most in read), key=lambda pair: pair[0])[1]
+
+
+def surely_read(line: Timeline, t: float) -> float:
+    """When it is sure that a sample which was begun after `t` has been read: when the next one begins."""
+    following = bisect_left(line.t, t) + 1
+    return line.t[following] if following < len(line.t) else inf
 
 
 def first(column: Column) -> int | None:

@@ -131,8 +131,8 @@ def restraint_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
 
 
 def bound(figures: dict[str, Any]) -> tuple[int | None, str]:
-    """The limit that a container meets first, and its name where that is not memory.max."""
-    limit, high = figures.get("memory_limit_bytes"), figures.get("memory_high_bytes")
+    """The limit that a container met first when it held most, and its name where that is not memory.max."""
+    limit, high = figures.get("memory_limit_at_peak_bytes"), figures.get("memory_high_bytes")
     if high is not None and (limit is None or high < limit):
         return high, MEMORY_HIGH
     return limit, ""

@@ -376,9 +376,14 @@ def _keeps_to_rate(run: RunDir, pod: str, counts: re.Pattern[bytes], rate: int) 
 @part_of("resize")
 def test_a_resize_is_written_or_refused_as_a_whole(emu_run: EmuRun) -> None:
     """resize: memory.max of the container and of the pod is what was carried out, and nothing that was refused; the
-    refusal names the limit and what the pod used, page cache included.
+    refusal names the limit and what the pod used, page cache included. What was reclaimed before the kill is pgsteal
+    of memory.stat, and a peak is compared with the limit of its time.
     """
     done = emu_run("resize")
+    taken = max(_counted(text, b"pgsteal") for _, text in _readings(done.run, "web", "memory.stat"))
+    assert done.summary["resizes"][3]["reclaimed_bytes"] == taken * PAGE >= 63 * MIB
+    assert done.summary["containers"]["app"]["memory_limit_at_peak_bytes"] in (192 * MIB, 144 * MIB)
+    assert done.summary["containers"]["app"]["memory_limit_bytes"] == 128 * MIB
     limits = [int(text) // MIB for _, text in _readings(done.run, "web", "memory.max")]
     assert list(dict.fromkeys(limits)) == [192, 144, 48, 128]
     of_pod = [

@@ -18,7 +18,7 @@ from emu.report.topics.ends import end_sentences
 from emu.report.topics.memory import end_figures, last_alive, memory_figures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, MemoryPanel, Name, Part, Topic, View, pod_section
 from emu.report.words import moment
-from emu.study.measures import Window, startup_s
+from emu.study.measures import Window, limit_at_peak, startup_s
 from emu.study.model.instances import Instance, Stop
 from emu.study.model.study import Study
 from emu.study.pods import named
@@ -67,6 +67,7 @@ def container_figures(study: Study, name: str) -> dict[str, Any]:
         "image": newest.image or None if newest else None,
         "stands_in_for": newest.stands_in_for or None if newest else None,
         "memory_limit_bytes": _limit(study, newest),
+        "memory_limit_at_peak_bytes": limit_at_peak(lines, _limit(study, newest)),
         "memory_high_bytes": newest.memory_high if newest else None,
         "swap_limit_bytes": newest.swap_max if newest else None,
         "held_back": [asdict(one) for one in held_back(study, name)],

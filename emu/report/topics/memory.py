@@ -192,7 +192,7 @@ def _pod_peaks(study: Study, summary: Figures) -> Iterator[tuple[Cell, ...]]:
         if known["memory_peak_bytes"] is not None:
             pod = name.removeprefix("pod").strip()
             over = sparkline(study, (of_pods(study, {pod}) if pod else study).pod_timelines)
-            whole = of_limit(known["memory_peak_bytes"], known["memory_limit_bytes"])
+            whole = of_limit(known["memory_peak_bytes"], known["memory_limit_at_peak_bytes"])
             yield (name, *(size(known[f"{part}_peak_bytes"]) for part in _PARTS), whole, over)
     node = summary["node"]
     if study.node is not None and node and node["memory_peak_bytes"] is not None:

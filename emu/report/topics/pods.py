@@ -14,7 +14,7 @@ from emu.report.topics.containers import container_figures, kill_count
 from emu.report.topics.memory import end_figures, last_alive, memory_figures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, Part, Topic, View, of_pod, pod_section
 from emu.report.words import MOST_PODS, count, pod_words
-from emu.study.measures import Window, add, last, startup_s
+from emu.study.measures import Window, add, last, limit_at_peak, startup_s
 from emu.study.model.study import Happening, Study
 from emu.study.pods import named, of_pods, pending, requests_known_by_pod, workloads
 from emu.study.request_figures import request_figures
@@ -52,6 +52,7 @@ def _pod(study: Study) -> dict[str, Any]:
     loads = workloads(study)
     status, ready = _pod_status(study) if len(loads) < 2 else (None, None)
     figures = memory_figures(Window(study), lines, study)
+    limit = last(lines[-1].memory_max) if lines and len(loads) < 2 else None
     return {
         "oom_kills": add(kill_count(study, name) for name in study.containers),
         "restarts": add(study.restarts_of(name) for name in study.containers),
@@ -61,7 +62,8 @@ def _pod(study: Study) -> dict[str, Any]:
         "held_back": [asdict(one) for one in held_back(study, POD_LABEL)] if len(loads) < 2 else [],
         "startup_s": startup_s(study, list(study.containers)),
         "events": [of_pod(event) for event in study.pod_events],
-        "memory_limit_bytes": last(lines[-1].memory_max) if lines and len(loads) < 2 else None,
+        "memory_limit_bytes": limit,
+        "memory_limit_at_peak_bytes": None if limit is None else limit_at_peak(lines, limit),
         **figures,
         "memory_peak_bytes": max((line.memory_peak for line in lines if line.memory_peak is not None), default=None),
         **end_figures(study, lines, last_alive(study, None)),

@@ -6,7 +6,8 @@ from typing import Any
 
 from emu.report.topics.topic import Figures, Listing, Topic
 from emu.report.words import labelled
-from emu.study.model.study import Study
+from emu.study.measures import Window, surely_read, times
+from emu.study.model.study import Happening, Study
 from emu.units import format_bytes, format_seconds
 
 _SAID = {
@@ -16,11 +17,14 @@ _SAID = {
     "infeasible": "not resized, as the node can never have that much",
 }
 _UNKNOWN = "not resized, for a reason that this version of emu does not know"
+WORTH_A_WORD = 2**20
 _OF_CONTAINER = 'attempting to set container "'
 
 
 def figures(study: Study) -> Figures:
-    """`resizes`: each outcome with its time, the memory limit that was asked for and the kubelet's message."""
+    """`resizes`: each outcome with its time, the memory limit that was asked for, the kubelet's message, and what the
+    kernel took from the container meanwhile.
+    """
     return {
         "resizes": [
             {
@@ -29,11 +33,26 @@ def figures(study: Study) -> Figures:
                 "container": one.subject.rpartition("/")[2],
                 "message": one.text,
                 **one.detail,
+                "reclaimed_bytes": _reclaimed(study, one),
             }
             for one in study.resizes
             if one.detail["outcome"] != "started"
         ]
     }
+
+
+def _reclaimed(study: Study, done: Happening) -> int | None:
+    """From its begin until it was done; None of one that was refused, or where no sample is of that time."""
+    begun = [one.t for one in study.resizes if one.pod == done.pod and one.subject == done.subject and one.t < done.t]
+    lines = [
+        line
+        for owner, line in study.timelines.items()
+        if (owner.pod, owner.container) == (done.pod, done.subject) and line.t and line.t[0] < done.t <= line.t[-1]
+    ]
+    if done.detail["outcome"] != "completed" or not begun or not lines:
+        return None
+    window = Window(study, begun[-1], surely_read(lines[-1], done.t))
+    return times(window.counted(lines, "reclaimed"), study.machine.page_bytes)
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
@@ -53,6 +72,8 @@ def _sentence(study: Study, one: dict[str, Any]) -> str:
     why = "" if one["outcome"] == "completed" else f" ({one['message']})"
     verb = "Resizing" if why else "The resize of"
     done = "was refused" if why else "was done"
+    if (taken := one["reclaimed_bytes"] or 0) >= WORTH_A_WORD:
+        done += f", for which the kernel reclaimed {format_bytes(taken)} of its memory"
     return f"{verb} {_called(study, one)}{limit} at {format_seconds(one['time_s'])} {done}{why}."
 
 

@@ -6,15 +6,13 @@ All of it is the kernel's: bytes of io.stat, pgmajfault and refaults of memory.s
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from math import inf
 from typing import Any
 
 from emu.report.topics.topic import Figures, Listing, Topic
 from emu.report.words import listed
-from emu.study.measures import Window, times
+from emu.study.measures import Window, surely_read, times
 from emu.study.model.requests import PhaseSpan, Request
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
@@ -64,8 +62,8 @@ def _warm_up(study: Study, one: Request, phase: PhaseSpan) -> WarmUp | None:
     forwarded, done, took = one.forwarded_s, one.done_s, one.latency_s
     if not lines or forwarded is None or done is None or took is None:
         return None
-    before, while_ = Window(study, until_s=forwarded), Window(study, forwarded, _after(lines[-1], done))
-    refaults = Window(study, until_s=_after(lines[-1], done)).counted(lines, "refaults")
+    before, while_ = Window(study, until_s=forwarded), Window(study, forwarded, surely_read(lines[-1], done))
+    refaults = Window(study, until_s=surely_read(lines[-1], done)).counted(lines, "refaults")
     return WarmUp(
         pod=one.pod,
         container=phase.container,
@@ -85,12 +83,6 @@ def _warm_up(study: Study, one: Request, phase: PhaseSpan) -> WarmUp | None:
 def _is_its(container: str, phase: PhaseSpan) -> bool:
     """Of a study whose containers are called `pod/container` too."""
     return container.rpartition("/")[2] == phase.container
-
-
-def _after(line: Timeline, t: float) -> float:
-    """When it is sure that a sample which was begun after `t` has been read: when the next one begins."""
-    following = bisect_left(line.t, t) + 1
-    return line.t[following] if following < len(line.t) else inf
 
 
 def _read(window: Window, lines: list[Timeline]) -> int | None:
