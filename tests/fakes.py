@@ -409,12 +409,14 @@ class FakeRun:
         child: bool = False,
         group: bool = False,
         seen: bool = True,
+        late: bool = False,
         docker_flag: bool = True,
         exit_code: int | None = 137,
     ) -> None:
         """The kernel kills in a container, now. `level`: whose memory ran out; `log`: `full`, `kill` (the rest was
         rate limited) or `none`; `child`: not its main process; `group`: all its processes; `seen`: False when its
-        cgroup went before the recorder read its counters; `exit_code` None: it lives on.
+        cgroup went before the recorder read its counters; `late`: the pod's own counter is not read yet; `exit_code`
+        None: it lives on.
         """
         victim = self.live[container]
         comm = container.replace("-", "_")[:15]
@@ -423,7 +425,7 @@ class FakeRun:
         rise = {"oom_kill": kills, **({"oom_group_kill": 1} if group else {})}
         if level == "container":
             rise = {"oom": 1, **rise}
-        elif level == "pod":
+        elif level == "pod" and not late:
             self.count(container, local=False, oom=1)
         if seen:
             self.count(container, **rise)

@@ -126,7 +126,9 @@ def _level(study: Study, kill: Kill, logged: LoggedKill | None) -> tuple[str, tu
         return by_log or "container", ()
     if by_log is None or by_log in counted:
         return by_log or counted[0], ()
-    if by_log == "container" and "host" not in counted and not rises(study, kill.instance.owner, "oom"):
+    if counted == ["host"]:
+        return by_log, ()  # that nothing had risen is no reading: on a busy machine counters are read seconds later
+    if by_log == "container" and not rises(study, kill.instance.owner, "oom"):
         return by_log, ()  # its cgroup was gone before its counter was read; what rose above it was another kill's
     return counted[0], (f"{KMSG}: {by_log} level",)
 

@@ -131,6 +131,22 @@ def test_a_kill_at_a_limit_of_its_own_stays_one_beside_another_at_the_pod_s(tmp_
     assert {kill.container: kill.level for kill in kills} == {"app": "container", "side": "pod"}
 
 
+def test_a_level_whose_counter_is_read_too_late_is_the_log_s(tmp_path: Path) -> None:
+    """On a busy machine the pod's `oom` is read seconds after the container's `oom_kill`. That it had not risen by
+    then is no reason to lay the kill to the machine: the kernel's log names the pod.
+    """
+    run = FakeRun(tmp_path / "run")
+    for name in ("app", "side"):
+        run.start(name, memory_max=64 * MIB)
+    run.advance(1.0)
+    run.oom("app", level="pod", late=True)
+    run.advance(3.0)
+    run.count("side", local=False, oom=1)
+    run.advance(4.0)
+    (kill,) = read_study(run.finish()).kills
+    assert (kill.level, kill.contradicts) == ("pod", ())
+
+
 def test_a_kill_line_of_a_process_never_seen_is_joined_by_time(tmp_path: Path) -> None:
     """A child forked between two samples is in no cgroup.procs; the counter that rose then shows whose it was."""
     run = FakeRun(tmp_path / "run")
