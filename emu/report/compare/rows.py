@@ -18,6 +18,7 @@ from emu.units import format_bytes
 
 Summary = dict[str, Any]
 _NODE = "node"
+_LIMITS = {"container": "its own", "pod": "the pod's"}
 FROM_DISK_BYTES = 2**20
 """A read that took less than this from disk found the file in memory."""
 _WORTH_A_WORD_BYTES = 2**20
@@ -40,6 +41,12 @@ class Row:
     """Each OOM kill took a child process, and the container lived on."""
     first_kill_s: float | None = None
     """After the load began; less than 0 before it."""
+    victim: tuple[str, str] = ("", "")
+    """Which container was OOM-killed first, and on which level."""
+    killed: str = ""
+    """The same in words, with the limit; empty where a limit of a container or a pod was none of it."""
+    pods: int = 0
+    """All that there were."""
     pods_wanted: int | None = None
     """At most, by the autoscaler, for all services together; None where none is scaled."""
     pods_ready: int | None = None
@@ -134,6 +141,9 @@ def _row(name: str, summary: Summary) -> Row:
         peak_bytes=figure("pod.memory_peak_bytes"),
         oom_kills=figure("pod.oom_kills"),
         spared=all(kill.get("child") for kill in summary.get("oom_kills") or [{}]),
+        victim=_victim(summary),
+        killed=_killed(summary),
+        pods=len(summary.get("pods") or {}),
         first_kill_s=None if None in (first_kill_s, load_began_s) else first_kill_s - load_began_s,
         pods_wanted=together("pods_desired_max"),
         pods_ready=together("pods_ready_max"),
@@ -164,6 +174,21 @@ def _row(name: str, summary: Summary) -> Row:
         expected=len(summary["expectations"]),
         state="played" if is_whole(summary) else "cut off",
     )
+
+
+def _victim(summary: Summary) -> tuple[str, str]:
+    return next(((one.get("container", ""), one["level"]) for one in summary.get("oom_kills") or []), ("", ""))
+
+
+def _killed(summary: Summary) -> str:
+    """`queue-proxy was OOM-killed at the pod's limit of 96 MiB, then app`."""
+    kills = [one for one in summary.get("oom_kills") or [] if one["level"] in _LIMITS]
+    if not kills or not kills[0].get("limit_bytes"):
+        return ""
+    alone = len(summary.get("pods") or {}) < 2
+    first, *others = dict.fromkeys(str(one["container"]) if alone else labelled(one) for one in kills)
+    limit = f"{_LIMITS[kills[0]['level']]} limit of {format_bytes(kills[0]['limit_bytes'])}"
+    return f"{first} was OOM-killed at {limit}{''.join(f', then {one}' for one in others)}"
 
 
 def _made_room(summary: Summary) -> str:

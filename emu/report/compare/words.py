@@ -29,6 +29,8 @@ def words(rows: list[Row]) -> list[str]:
     if any(row.oom_kills for row in whole):
         kills = [kills_words(row) for row in whole if row.oom_kills is not None]
         said = _led_by([f"OOM kills: {listed(kills)}"], said)
+    if len({row.victim for row in whole if row.killed}) > 1:
+        said = _led_by(["; ".join(f"{row.name}: {row.killed or _spared(row)}" for row in whole)], said)
     if any(row.made_room for row in whole):
         said = _led_by_room(whole, said)
     if len({row.swapped_by for row in whole if row.swapped_by}) > 1:
@@ -61,7 +63,7 @@ def _held(rows: list[Row], whole: list[Row]) -> str:
 
 def _led_by_room(whole: list[Row], said: list[str]) -> list[str]:
     """Whose memory the node took; where that names all who were OOM-killed, it replaces their headline."""
-    of_node = "; ".join(f"{row.name}: {row.made_room or 'nothing had to make room'}" for row in whole)
+    of_node = "; ".join(f"{row.name}: {row.made_room or row.killed or 'nothing had to make room'}" for row in whole)
     killed = [row for row in whole if row.oom_kills]
     if killed and all(row.made_room for row in killed):
         return [of_node, *_kept_cache(whole), *said[1:]]
@@ -85,6 +87,10 @@ def _kept_cache(rows: list[Row]) -> list[str]:
     return [f"{name[0].upper()}{name[1:]} in {listed(each)}."]
 
 
+def _spared(row: Row) -> str:
+    return f"{count(row.oom_kills, 'OOM kill')}" if row.oom_kills else "nothing was OOM-killed"
+
+
 def _woken_sentence(whole: list[Row]) -> list[str]:
     woken = [f"{_woken(row)} with {row.name}" for row in whole if row.woken_p50_ms]
     return [f"The first answer after idleness took {listed(woken)}."] if woken else []
@@ -92,7 +98,7 @@ def _woken_sentence(whole: list[Row]) -> list[str]:
 
 def _cpu(whole: list[Row]) -> list[str]:
     cpu = [f"{format_seconds(row.cpu_s)} with {row.name}" for row in whole if row.cpu_s is not None]
-    whose = "all pods" if any((row.pods_wanted or 0) > 1 for row in whole) else "the pod"
+    whose = "all pods" if any(max(row.pods, row.pods_wanted or 0) > 1 for row in whole) else "the pod"
     return [f"CPU time of {whose} while the load lasted: {listed(cpu)}."] if cpu else []
 
 

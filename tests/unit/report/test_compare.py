@@ -174,6 +174,9 @@ def test_who_died_for_the_node_is_the_headline() -> None:
         "slow: the kubelet evicted a, and the kernel OOM-killed a child process of b/web; "
         "fast: the kernel OOM-killed b/web, then c/web; quiet: nothing had to make room"
     )
+    quiet["oom_kills"] = [kill | {"level": "container", "limit_bytes": 64 * MIB}]
+    headline = compare({"fast": fast, "quiet": quiet}, [], "x")["verdict"]["headline"]
+    assert headline.endswith("c/web; quiet: web was OOM-killed at its own limit of 64 MiB")
     quiet |= {"pod": {"oom_kills": 1}}
     verdict = compare({"slow": slow, "quiet": quiet}, [], "x")["verdict"]
     assert any(text.startswith("OOM kills: 1 of a child process with quiet") for text in verdict["sentences"])
@@ -201,6 +204,23 @@ def test_who_kept_its_page_cache_on_a_full_node_is_named_with_what_its_read_took
     said = "In after web/app read data in 1.5 s (40 MiB from disk) with none and 50 ms (from memory) with low."
     assert verdict["sentences"][0] == said
     assert said not in compare({"none": none, "low": none}, [], "x")["verdict"]["sentences"]
+
+
+def test_who_died_at_whose_limit_is_the_headline(run: RunDir) -> None:
+    """Where the variants differ in that; a variant in which nobody died says so."""
+    summaries: dict[str, Any] = dict(look(without_later(run)).summary["variants"])
+    kill = {"time_s": 3.5, "pod": "p", "container": "app", "level": "container", "limit_bytes": 72 * MIB}
+    of_pod = [kill | {"container": one, "level": "pod", "limit_bytes": 96 * MIB} for one in ("queue-proxy", "app")]
+    for name, kills in (("large", [kill]), ("small", of_pod)):
+        summaries[name] = {**summaries[name], "pod": {**summaries[name]["pod"], "oom_kills": 1}, "oom_kills": kills}
+    verdict = compare(summaries, [], "x")["verdict"]
+    assert verdict["headline"] == (
+        "large: app was OOM-killed at its own limit of 72 MiB; "
+        "small: queue-proxy was OOM-killed at the pod's limit of 96 MiB, then app"
+    )
+    assert verdict["sentences"][0].startswith("OOM kills: 1 with large")
+    summaries["small"]["oom_kills"] = [kill | {"limit_bytes": 64 * MIB}]
+    assert compare(summaries, [], "x")["verdict"]["headline"].startswith("OOM kills: 1 with large")
 
 
 def test_without_idleness_all_answers_are_drawn(run: RunDir) -> None:
