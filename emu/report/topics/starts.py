@@ -9,7 +9,7 @@ from emu.policy.starts import IMAGE
 from emu.report.entry import Entry
 from emu.report.page.starts_pictures import starts_pictures
 from emu.report.topics.topic import Cell, Column, Drawing, Figures, Listing, Name, Part, Picture, Topic, View
-from emu.report.words import count, latency_cells, listed, milliseconds, size
+from emu.report.words import count, latency_cells, listed, milliseconds, of_limit, size
 from emu.study.model.study import Study
 from emu.study.starts import starts_summary
 from emu.units import format_bytes, format_seconds
@@ -95,14 +95,23 @@ def compared(played: Iterable[tuple[str, dict[str, Any] | None]]) -> list[str]:
     if len(found) < 2:
         return []
     common = [one for one in found[0][1] if all(one in known for _, known in found)]
-    return [_compared(one, [(name, known[one]) for name, known in found]) for one in common]
+    said = [_compared(one, [(name, known[one]) for name, known in found]) for one in common]
+    loaded = {name: known[common[0]] for name, known in found} if common else {}
+    if loaded and all(one.get("image_cached_after_bytes") is not None for one in loaded.values()):
+        each = [
+            f"{of_limit(one['image_cached_after_bytes'], one['image_bytes'])} with {name}"
+            for name, one in loaded.items()
+        ]
+        said.append(f"Of the image's files so much was in the page cache once it was loaded: {listed(each)}")
+    return said
 
 
 def _compared(temperature: str, each: list[tuple[str, dict[str, Any]]]) -> str:
     took = []
     for name, one in each:
         image = one["stages_ms"].get(IMAGE)
-        of = "" if image is None else f" ({format_seconds(image / 1e3)} for the image)"
+        size = "" if one.get("image_bytes") is None else f" of {format_bytes(one['image_bytes'])}"
+        of = "" if image is None else f" ({format_seconds(image / 1e3)} for the image{size})"
         took.append(f"{_time(one)} with {name}{of}")
     return f"The first byte of a {temperature} start came after {listed(took)}"
 
