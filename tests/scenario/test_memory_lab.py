@@ -174,6 +174,29 @@ def test_they_die_in_the_order_that_explain_gives(emu_run: EmuRun) -> None:
     assert done.summary["variants"]["process"]["oom_kills"][0]["child"]
 
 
+@part_of("victim-order-pod")
+def test_whose_limit_it_was_decides_who_dies(emu_run: EmuRun) -> None:
+    """victim-order-pod: at the container's own limit the kernel's log has the app; at the pod's it has queue-proxy
+    first, as in the order that `emu explain` gives, and no limit of its own was met by any.
+    """
+    done, spec = emu_run("victim-order-pod"), load_scenario("victim-order-pod")
+    plays = dict(zip(done.summary["variants"], done.plays, strict=True))
+    first = victims(spec, spec.node.rules(100 * MIB, 0))[0].container
+    for name, (run, summary) in plays.items():
+        logged = re.findall(r"oom-kill:constraint=.*?oom_memcg=([^,]*),task_memcg=([^,]*)", run.kmsg.read_text())
+        assert logged and all((limit == task) == (name == "container") for limit, task in logged)
+        assert summary["oom_kills"][0]["container"] == {"container": "app", "pod": first}[name]
+        assert summary["containers"]["queue-proxy"]["memory_events"]["oom"] == 0
+        assert (summary["containers"]["app"]["memory_events"]["oom"] > 0) == (name == "container")
+        assert (summary["pod"]["memory_events_local"]["oom"] > 0) == (name == "pod")
+    known = {one["container"]: one["oom_score_adj"] for one in plays["pod"][1]["oom_kills"][0]["candidates"]}
+    assert known == {"queue-proxy": 999, "app": 120}
+    assert (
+        "container: app was OOM-killed at its own limit of 72 MiB; pod: queue-proxy was OOM-killed at the pod's"
+        in (done.summary["verdict"]["headline"])
+    )
+
+
 @part_of("eviction")
 def test_an_evicted_pod_s_status_and_events_are_in_the_kubelet_s_words(emu_run: EmuRun) -> None:
     """eviction: the pod furthest above its request is chosen, of those that are above it; its figure is its working

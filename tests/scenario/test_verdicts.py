@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import psutil
 import pytest
 
 from tests.scenario.support import Finished
@@ -23,36 +22,6 @@ load:
       request:
         do: {{hold: {hold}, holdFor: 3s, child: {child}}}
 """
-
-
-def test_a_pod_that_runs_out_kills_the_container_that_asked_for_nothing(
-    emu_run: Callable[..., Finished], scenario_file: Callable[[str], str]
-) -> None:
-    """The pod's own limit is hit while both containers are below theirs: level pod, and the victim is queue-proxy,
-    whose oom_score_adj is 999 because it has no memory request.
-    """
-    request = psutil.virtual_memory().total * 97 // 100
-    done = emu_run(
-        scenario_file(
-            f"""
-name: pod-oom
-question: Who dies when the pod's own limit is hit?
-pod:
-  runtime: process
-  memory: {{max: 96Mi}}
-  backOff: {{scale: 0.1}}
-  app:
-    resources: {{requests: {{memory: {request}}}}}
-{HOLD.format(settle="2s", size=1, hold="78Mi", child="false")}"""
-        )
-    )
-    kills = done.summary["oom_kills"]
-    assert {kill["level"] for kill in kills} == {"pod"}
-    assert kills[0]["container"] == "queue-proxy"
-    assert kills[0]["limit_bytes"] == 96 * 2**20
-    assert done.summary["containers"]["queue-proxy"]["exits"][0]["reason"] == "OOMKilled"
-    assert done.summary["pod"]["memory_events_local"]["oom"] >= 1
-    assert done.summary["containers"]["queue-proxy"]["memory_events"]["oom"] == 0
 
 
 def test_a_killed_child_leaves_its_container_alive(
