@@ -47,6 +47,7 @@ def kill_headline(study: Study) -> str:
     text += filled_by_the_kernel(first)
     text += f"; the container lived on{_for_the_probe(study, first)}" if first.child else ""
     text += _kept_in_init(study, first) + _elsewhere(study, first, mine) + _refused(study, first)
+    text += _evicted(study, first)
     others = [kill for kill in first_of_each(study.kills) if kill.container != first.container]
     text += "".join(f"; {kill.container} was OOM-killed too{_at_another(kill, first)}" for kill in others)
     mentioned = {kill.container for kill in others} | {first.container}
@@ -135,6 +136,15 @@ def _outlived(study: Study, kill: OomVerdict) -> str:
     if kill.level != "pod" or left < LEFT:
         return ""
     return f", {format_bytes(left)} of it files in memory (shmem) that outlived the container which wrote them"
+
+
+def _evicted(study: Study, kill: OomVerdict) -> str:
+    """Whom the kubelet evicted on the node that ran out, and who of the two was first: it or the kernel."""
+    if kill.level != "node" or not study.evictions:
+        return ""
+    before = kill.time_s - study.evictions[0].t
+    pods = ", then ".join(one.pod for one in study.evictions)
+    return f"; the kubelet evicted {pods} {format_seconds(abs(before))} {'before' if before > 0 else 'after'} that"
 
 
 def _refused(study: Study, kill: OomVerdict) -> str:

@@ -13,6 +13,7 @@ from emu.study.model.instances import Instance
 from emu.study.model.kills import Culprit, OomVerdict
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
+from emu.units import format_seconds
 
 MIB = 2**20
 FIRST = OomVerdict(
@@ -48,6 +49,19 @@ def test_what_outlived_a_container_fills_the_pod_s_limit() -> None:
     assert "; later the pod's limit" in kill_headline(_study(FIRST, replace(AGAIN, attempt=0)))
     assert "restart" not in kill_headline(_study(FIRST, replace(FIRST, time_s=6.0, attempt=1)))
     assert "restart" not in kill_headline(_study(FIRST, replace(AGAIN, pod="other")))
+
+
+def test_who_was_first_the_kubelet_or_the_kernel() -> None:
+    """Of a node that ran out; an eviction says nothing of a kill at a container's own limit."""
+    evicted = [Happening(one, "eviction", "pod", "", {}, pod) for one, pod in ((1.0, "a"), (2.0, "b"))]
+    study = _study(replace(FIRST, level="node"))
+    study.evictions = evicted
+    assert f"; the kubelet evicted a, then b {format_seconds(FIRST.time_s - 1.0)} before that" in kill_headline(study)
+    study.evictions = [replace(evicted[0], t=FIRST.time_s + 3.0)]
+    assert "; the kubelet evicted a 3.0 s after that" in kill_headline(study)
+    study = _study(FIRST)
+    study.evictions = evicted
+    assert "evicted" not in kill_headline(study)
 
 
 def test_resizes_that_were_refused_before_are_counted() -> None:
