@@ -21,7 +21,7 @@ from docker.errors import DockerException
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
-from emu.machine import command, zswap
+from emu.machine import command, zram, zswap
 from emu.machine.disks import swap_areas
 from emu.machine.paths import home_dir
 from emu.sandbox.qemu import accelerator, image, kvm_probe
@@ -97,6 +97,8 @@ class HostFacts:
     """Whether cgroups here can share a disk by weight."""
     zswap: Literal["on", "off", "no"] = "no"
     """Whether pages are compressed in memory on their way to swap; `no`: this kernel has no zswap."""
+    zram: bool = False
+    """Whether swap can be on a device of compressed memory."""
     vm_missing: dict[str, str] = field(default_factory=dict)
     """Programs of the virtual machine that are not installed: program → package."""
     vm_problem: tuple[str, str] | None = None
@@ -151,6 +153,7 @@ def gather_facts() -> HostFacts:
         kvm_problem=_kvm(),
         io_weight=_io_weight(path),
         zswap="on" if zswap.is_on() else "off" if zswap.is_offered() else "no",
+        zram=zram.is_offered(),
         vm_missing=image.missing_programs(),
         vm_problem=_vm(),
         root=os.geteuid() == 0,

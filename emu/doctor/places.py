@@ -33,6 +33,7 @@ class Place:
     psi: bool
     io_weight: bool
     zswap: str
+    zram: bool
     docker: str
     """Which engine, with which cgroup driver; `no` where there is none."""
     speed: str
@@ -61,6 +62,7 @@ def _host(facts: HostFacts) -> Place:
         psi=facts.psi,
         io_weight=facts.io_weight,
         zswap={"on": "yes", "off": "yes, and it is off", "no": _NONE}[facts.zswap],
+        zram=facts.zram,
         docker=_NONE if engine is None else f"{engine.version}, {engine.cgroup_driver}",
         speed="this machine's",
     )
@@ -77,6 +79,7 @@ def _sandbox(facts: HostFacts) -> Place:
         psi=False,
         io_weight=False,
         zswap=_ZSWAP,
+        zram=True,
         docker=_NONE if lacks_engine else "an engine of its own, cgroupfs",
         speed="computes as this machine; system calls and page faults take many times as long",
     )
@@ -92,6 +95,7 @@ def _vm(facts: HostFacts) -> Place:
         psi=True,
         io_weight=True,
         zswap=_ZSWAP,
+        zram=True,
         docker="an engine of its own, systemd",
         speed="nearly this machine's, by KVM"
         if facts.kvm_problem is None
@@ -113,6 +117,7 @@ def rows(table: list[Place]) -> list[tuple[str, ...]]:
         ("PSI", *(yes(place.psi) for place in table)),
         ("io.weight", *(yes(place.io_weight) for place in table)),
         ("zswap", *(place.zswap for place in table)),
+        ("zram", *(yes(place.zram) for place in table)),
         ("Docker, cgroup driver", *(place.docker for place in table)),
         ("speed", *(place.speed for place in table)),
     ]

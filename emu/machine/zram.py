@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from emu.errors import EmuError
@@ -15,6 +17,18 @@ _SYS = Path("/sys/block")
 def is_zram(area: str) -> bool:
     """Whether a swap area is compressed memory."""
     return Path(area).name.startswith("zram")
+
+
+def is_offered(modules: Path | None = None) -> bool:
+    """Whether this kernel has it, built in or as a module, loaded or not."""
+    if _unused():
+        return True
+    modules = Path("/lib/modules") / os.uname().release if modules is None else modules
+    for name in ("modules.builtin", "modules.dep"):
+        with suppress(OSError):
+            if "/zram.ko" in (modules / name).read_text(errors="replace"):
+                return True
+    return False
 
 
 def unused() -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from emu.doctor.facts import HostFacts
 from emu.doctor.places import headings, places, rows
+from emu.machine.zram import is_offered
 from tests.unit.test_requirements import GOOD, HYBRID, NO_DOCKER
 
 
@@ -37,6 +41,15 @@ def test_zswap_of_a_host_is_as_it_stands() -> None:
     ours = ["yes, for runs that ask for it"] * 2
     for state, words in (("no", "no"), ("off", "yes, and it is off"), ("on", "yes")):
         assert cells(replace(GOOD, zswap=state))["zswap"] == [words, *ours]
+
+
+def test_zram_is_there_as_a_module_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is loaded by a run that asks for it, so that it is not loaded yet says nothing."""
+    monkeypatch.setattr("emu.machine.zram._SYS", tmp_path / "block")
+    assert not is_offered(tmp_path)
+    (tmp_path / "modules.dep").write_text("kernel/drivers/block/zram/zram.ko.xz: kernel/mm/zsmalloc.ko.xz\n")
+    assert is_offered(tmp_path)
+    assert cells(replace(GOOD, zram=False))["zram"] == ["no", "yes", "yes"]
 
 
 def test_a_place_that_cannot_run_says_why() -> None:
