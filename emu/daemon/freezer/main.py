@@ -42,6 +42,8 @@ from emu.record.events import (
 BACKLOG = 128
 THREADS = 16
 """So many containers may be acted on at a time."""
+FINISH_S = 10.0
+"""How long the daemon's end waits for what it was asked before: an engine may take so long on a busy machine."""
 
 
 class FreezeError(Exception):
@@ -69,6 +71,7 @@ class Freezer:
         self._mode = mode
         self._reports = Reports(log, events, journal, run)
         self._metrics = FreezerMetrics()
+        self._under_way: set[asyncio.Task[Any] | None] = set()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="freezer")
         self._reclaimer = Reclaimer(steps, prefetcher, self._reports, self._metrics, urgent=self._threads)
@@ -94,6 +97,7 @@ class Freezer:
         if action not in FREEZER_ACTIONS:
             return 404, f"no action {action!r}"
         status, why = 200, ""
+        self._under_way.add(task := asyncio.current_task())
         try:
             await self._act(pod, action, arrived)
         except FreezeError as failed:
@@ -101,6 +105,8 @@ class Freezer:
         except CgroupError as unreadable:  # of a container's cgroup.events: nothing was done yet
             status, why = 500, f"{unreadable.what}: {unreadable.why}"
             self._reports.record_failure(pod, action, "", why)
+        finally:
+            self._under_way.discard(task)
         took_s = now() - arrived
         self._metrics.action(action, status, took_s)
         facts = {"why": why} if why else {"tookMs": round(took_s * 1e3, 3)}
@@ -216,6 +222,11 @@ class Freezer:
         """The containers that are frozen already, by the kernel's word: those of a daemon before this one."""
         return [target.name for pod in self._pods.all() for target in pod.containers if frozen_or_unknown(target)]
 
+    async def finish(self, within_s: float) -> None:
+        """Let the actions under way come to their ends: what is done to a pod is on record."""
+        if tasks := [task for task in self._under_way if task is not None]:
+            await asyncio.wait(tasks, timeout=within_s)
+
     def close(self) -> None:
         """End what is under way in the background. What is frozen stays so."""
         self._reclaimer.close()
@@ -256,6 +267,7 @@ async def serve(freezer: Freezer, listen: Sequence[str], log: runtime.Log, *, fo
         loop.remove_reader(0)
     for server in servers:
         await server.stop(1.0)
+    await freezer.finish(FINISH_S)
     freezer.close()
     return 0
 

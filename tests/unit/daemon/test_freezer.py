@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,28 @@ def test_a_broken_pods_file_is_refused(tmp_path: Path, text: str) -> None:
 def test_the_pods_file_is_its_owners_alone(pods: Path) -> None:
     """It holds the tokens."""
     assert pods.stat().st_mode & 0o077 == 0
+
+
+def test_a_pause_under_way_is_on_record_when_the_daemon_ends(running: Running, method: FakeMethod) -> None:
+    """Its client may be gone by then; the engine did it, and has it among its events."""
+    slow, begun = threading.Event(), threading.Event()
+    freeze = method.freeze
+
+    def freeze_slowly(target: Target) -> Took:
+        begun.set()
+        assert slow.wait(DEADLINE_S)
+        return freeze(target)
+
+    async def play() -> None:
+        asked = asyncio.create_task(running.freezer.handle(b"token-2", PAUSE))
+        await asyncio.to_thread(begun.wait, DEADLINE_S)
+        asyncio.get_running_loop().call_soon(slow.set)
+        await running.freezer.finish(DEADLINE_S)
+        assert asked.done()
+
+    method.freeze = freeze_slowly  # type: ignore[method-assign]
+    asyncio.run(play())
+    assert [event.container for event in running.events() if isinstance(event, ContainerPaused)] == ["other"]
 
 
 def test_memory_is_reclaimed_after_the_pause_step_by_step_until_the_resume(
