@@ -299,6 +299,17 @@ def test_a_run_s_folder_stays_while_something_is_in_it(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["images", "owner"]
 
 
+def test_a_root_has_its_name_once_it_is_on_its_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox that is killed after that keeps the name, and what was not written yet would be empty files."""
+    written: list[tuple[str, bool]] = []
+    folder = tmp_path / "roots/one"
+    monkeypatch.setattr(roots, "_run", lambda words, _: written.append((words[-1], folder.exists())))
+    with roots._made(folder) as scratch:
+        (scratch / "file").write_text("x")
+    assert written == [(str(scratch), False)]
+    assert (folder / "file").read_text() == "x"
+
+
 def test_a_root_that_no_run_asks_for_goes_after_a_week(tmp_path: Path) -> None:
     """Roots are made for each state of the sources; one in use has been asked for lately."""
     day = 86400.0

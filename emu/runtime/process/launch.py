@@ -17,7 +17,7 @@ from pathlib import Path
 from emu.errors import EmuError
 from emu.runtime.api import NOFILE, USER
 
-TOOLS = ("sh", "nsenter", "setpriv", "chroot", "ip", "tar", "cp")
+TOOLS = ("sh", "nsenter", "setpriv", "chroot", "ip", "tar", "cp", "sync")
 INSTALL = "install util-linux, iproute2, coreutils and tar, or take pod.runtime: docker"
 """How to get them."""
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"

@@ -27,8 +27,9 @@ from emu.runtime.process.launch import tool
 
 HOME = Path("/var/lib/emu")
 """Roots and volumes. In the sandbox it is on the image disk, which lasts."""
-_RECIPE = 2
-"""Counts up when the way of making a root changes, so that they are made again. The first had emu's own umask."""
+_RECIPE = 3
+"""Counts up when the way of making a root changes, so that they are made again. The first had emu's own umask; of the
+next the files may be empty where their machine was killed."""
 _CODE = "usr/local/lib/emu"
 _EXECUTABLE_BYTES = 32 << 20
 """As in the queue-proxy image, for `footprint`."""
@@ -89,6 +90,8 @@ def _made(folder: Path) -> Iterator[Path]:
     try:
         yield scratch
         scratch.chmod(0o755)
+        # A sandbox may be killed any time: its disk would have the name, and files without what is in them.
+        _run([tool("sync"), "-f", str(scratch)], f"cannot write {folder} to its disk")
         try:
             scratch.rename(folder)
         except OSError:
