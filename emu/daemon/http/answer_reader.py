@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from emu.daemon.http import heads
 from emu.daemon.http.goquote import quoted
+from emu.daemon.http.known import LONGEST_BYTES, MOST
 
 _NEVER_TRAILERS = (b"transfer-encoding", b"trailer", b"content-length")
 _NOTABLE = frozenset((b"content-length", b"transfer-encoding", b"connection", b"trailer", b"pragma"))
@@ -55,6 +57,11 @@ def cut_words(data: bytes) -> str:
     return "unexpected EOF"
 
 
+def read_head(data: bytes, head_only: bool) -> AnswerHead:
+    """As `parse_head`; what came before and is not long is not read again, as servers say the same for a second."""
+    return parse_head(data, head_only) if len(data) > LONGEST_BYTES else _parsed(data, head_only)
+
+
 def parse_head(data: bytes, head_only: bool) -> AnswerHead:
     """The head that these bytes are; `head_only` for an answer to HEAD. MessageError with Go's words."""
     line, at = heads.first_line(data)
@@ -94,6 +101,9 @@ def parse_head(data: bytes, head_only: bool) -> AnswerHead:
     return AnswerHead(
         status, reason, min(minor, 1) if major == 1 else 1, headers, chunked, length, reusable and not ends
     )
+
+
+_parsed = lru_cache(MOST)(parse_head)
 
 
 def _chunked(encodings: list[bytes] | None) -> bool:

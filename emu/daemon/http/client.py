@@ -306,7 +306,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             return b""
         self._partial = None
         self._checked = 0
-        read = answer_reader.parse_head(bytes(said[:end]), self._head_only)
+        read = answer_reader.read_head(bytes(said[:end]), self._head_only)
         rest = bytes(said[end:])
         asker = self.asker
         assert asker is not None

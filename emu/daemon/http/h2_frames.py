@@ -94,6 +94,28 @@ def data_head(size: int, flags: int, stream: int) -> bytes:
     return _head.pack(size << 8, flags, stream)
 
 
+def data_run(data: bytes | memoryview, at: int, stop: int, stream_id: int) -> tuple[bytes, int, int]:
+    """What the DATA frames hold that begin at `at`, the first of which ends at `stop`, as far as they are of one
+    stream and whole; where they end; and the flags of the last. Most servers send all but that with the same head.
+    """
+    end, view, size = len(data), memoryview(data), stop - at
+    head = data[at : at + HEAD_BYTES]
+    pieces = [view[at + HEAD_BYTES : stop]]
+    last = 0
+    while not last and end - stop >= HEAD_BYTES:
+        flags, after = 0, stop + size
+        if data[stop : stop + HEAD_BYTES] != head:
+            word, flags, of = unpack_head(data, stop)
+            after = stop + HEAD_BYTES + (word >> 8)
+            if word & 0xFF or of != stream_id or flags & ~END_STREAM:
+                break
+        if after > end:
+            break
+        pieces.append(view[stop + HEAD_BYTES : after])
+        stop, last = after, flags
+    return b"".join(pieces), stop, last
+
+
 def number_frame(kind: int, stream: int, number: int) -> bytes:
     """RST_STREAM or WINDOW_UPDATE."""
     return _number.pack(4 << 8 | kind, 0, stream, number)

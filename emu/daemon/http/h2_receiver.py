@@ -6,18 +6,27 @@ What it reads is given to the methods at the end, which a connection fills.
 from __future__ import annotations
 
 from emu.daemon.http import h2_frames as frames
-from emu.daemon.http.flow import LARGE_BYTES
 from emu.daemon.http.h2_frames import ErrorCodes, FrameError, ProtocolError, TornFrameError
 from emu.daemon.http.h2_heads import HeadReader
-from emu.daemon.http.h2_stream import Piece, Stream, turn
+from emu.daemon.http.h2_stream import Stream, turn
 from emu.daemon.http.server_connection import PREFACE
 
 STREAM_WINDOW_BYTES = 1 << 20
 """Of a request's body, this much is taken ahead per stream, and per connection (golang.org/x/net/http2)."""
 MAX_FRAME_BYTES = 1 << 20
 READ_BYTES = 128 * 1024
+VIEW_BYTES = 64 * 1024
+"""From this size on what was read is looked at where it is, and only what is passed on is copied; bytes are faster to
+look at, and many small frames are not read at once.
+"""
+MOST_KEPT_BYTES = 32 * 1024
+"""As much of a frame that is not whole is put before what is read next; more is gathered until it is."""
 
 _buffer = memoryview(bytearray(READ_BYTES))
+
+
+def _kept(rest: bytearray) -> int:
+    return len(rest) if len(rest) <= MOST_KEPT_BYTES else 0
 
 
 class Receiver(HeadReader):
@@ -53,13 +62,21 @@ class Receiver(HeadReader):
     # --- the transport's side
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _buffer
+        kept = _kept(self._rest)
+        _buffer[:kept] = self._rest[:kept]
+        return _buffer[kept:]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.receive(_buffer[:nbytes].tobytes())
+        begin = _kept(self._rest)
+        end = begin + nbytes
+        if begin and end >= self._needed:
+            self._rest.clear()
+            begin = 0
+        read = _buffer[begin:end]
+        self.receive(read.tobytes() if len(read) < VIEW_BYTES else read)
 
-    def receive(self, data: bytes) -> None:
-        """Take in what was read."""
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take in what was read; a view is not kept."""
         if self.closed:
             return
         if self._rest:
@@ -89,7 +106,7 @@ class Receiver(HeadReader):
         finally:
             turn.end()
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes | memoryview) -> None:
         at = len(self._preface) and self._take_preface(data)
         end = len(data)
         if at < 0:
@@ -105,13 +122,14 @@ class Receiver(HeadReader):
                 raise FrameError("frame too large", ErrorCodes.FRAME_SIZE_ERROR)
             stop = at + frames.HEAD_BYTES + size
             if kind == frames.DATA:
-                follows = not flags and data[stop : stop + frames.HEAD_BYTES][3:4] == b"\0"
-                if follows and stream_id in self.streams:
-                    at = self._take_run(data, at, stream_id)
+                if not flags and stop <= end and stream_id in self.streams:
+                    at = self._take_run(data, at, stop, stream_id)
                     continue
                 padded = flags & frames.PADDED
-                if padded and size and end - at == frames.HEAD_BYTES:
-                    self._needed = frames.HEAD_BYTES + 1
+                whole = self.client_side and size <= frames.DEFAULT_FRAME_BYTES  # x/net reads each frame whole
+                wanted = stop if whole else at + frames.HEAD_BYTES + bool(padded and size)
+                if end < wanted:
+                    self._needed = wanted - at
                     break
                 at += frames.HEAD_BYTES
                 self._begin_data(stream_id & 0x7FFFFFFF, flags, size, data[at] if padded and size else 0)
@@ -120,14 +138,14 @@ class Receiver(HeadReader):
             if stop > end:
                 self._needed = stop - at
                 break
-            self._frame(kind, flags, stream_id & 0x7FFFFFFF, data[at + frames.HEAD_BYTES : stop])
+            self._frame(kind, flags, stream_id & 0x7FFFFFFF, bytes(data[at + frames.HEAD_BYTES : stop]))
             at = stop
         if at < end and not self.closed:
             self._rest += data[at:]
             if end - at < frames.HEAD_BYTES:
                 self._needed = frames.HEAD_BYTES
 
-    def _take_preface(self, data: bytes) -> int:
+    def _take_preface(self, data: bytes | memoryview) -> int:
         """Where frames begin; -1 where more of the preface is to come."""
         size = len(self._preface)
         if len(data) < size:
@@ -207,30 +225,20 @@ class Receiver(HeadReader):
         if self.client_side:
             raise ProtocolError("more than the window", ErrorCodes.FLOW_CONTROL_ERROR)
 
-    def _take_run(self, data: bytes, at: int, stream_id: int) -> int:
+    def _take_run(self, data: bytes | memoryview, at: int, stop: int, stream_id: int) -> int:
         """DATA frames of a stream that follow each other count as one; where the frame after them begins."""
-        end, view = len(data), memoryview(data)
-        pieces: list[memoryview] = []
-        last = 0
-        while not last and end - at >= frames.HEAD_BYTES:
-            word, flags, of = frames.unpack_head(data, at)
-            stop = at + frames.HEAD_BYTES + (word >> 8)
-            if word & 0xFF or of != stream_id or stop > end or flags & ~frames.END_STREAM:
-                break
-            pieces.append(view[at + frames.HEAD_BYTES : stop])
-            at, last = stop, flags
-        whole = b"".join(pieces)
+        whole, stop, last = frames.data_run(data, at, stop, stream_id)
         self._begin_data(stream_id & 0x7FFFFFFF, last, len(whole), 0)
         if self.body_left:
             self.body_left = 0
             self._data_over(whole)
-        return at
+        return stop
 
-    def _more_data(self, data: bytes, at: int) -> int:
+    def _more_data(self, data: bytes | memoryview, at: int) -> int:
         """Pass on what there is of a DATA frame; where the next begins."""
         stop = min(at + self.body_left, len(data))
         if stop > at:
-            piece: Piece = data[at:stop] if stop - at < LARGE_BYTES else memoryview(data)[at:stop]
+            piece = bytes(data[at:stop])
             self.body_left -= stop - at
             stream = self._into
             if stream is None or stream.reset_code is not None:
@@ -243,7 +251,7 @@ class Receiver(HeadReader):
                 return stop
         return self._skip_padding(data, stop)
 
-    def _skip_padding(self, data: bytes, at: int) -> int:
+    def _skip_padding(self, data: bytes | memoryview, at: int) -> int:
         if self.body_left or not self._padding:
             return at
         stop = min(at + self._padding, len(data))
@@ -252,7 +260,7 @@ class Receiver(HeadReader):
             self._data_over(b"")
         return stop
 
-    def _data_over(self, piece: Piece) -> None:
+    def _data_over(self, piece: bytes) -> None:
         """The last piece of a DATA frame is there."""
         stream, self._into = self._into, None
         if stream is None or stream.reset_code is not None:

@@ -203,10 +203,10 @@ class AppConnection(Connection):
         self.write_head(stream, block, end)
         return stream
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes | memoryview) -> None:
         if self._first:
             self._first = False
-            if data.startswith(b"HTTP/1"):
+            if data[:6] == b"HTTP/1":
                 self._fail_all(HTTP1_WORDS)
                 self.transport.abort()
                 return
