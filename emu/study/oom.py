@@ -65,6 +65,8 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
     whose = {"pod": pod, "node": study.node}.get(level, timeline)
     evidence, contradicts = _voices(kill, died)
     swap_limit = _swap_limit(first, level, instance, whose, t)
+    if swap_limit is None and level == "pod":
+        swap_limit = _swap_limit_below(study, instance, t)
     began = study.first_request_to(instance.pod)
     return OomVerdict(
         time_s=t,
@@ -201,6 +203,17 @@ def _swap_limit(
         return logged.swap_limit_bytes
     read = _before(whose, "swap_max", t)
     return instance.swap_max if read is None and level == "container" else read
+
+
+def _swap_limit_below(study: Study, instance: Instance, t: float) -> int | None:
+    """What the containers of its pod may swap together: a pod has no limit of its own. None where one has none."""
+    newest = {
+        one.container: one.swap_max
+        for one in study.instances
+        if one.pod == instance.pod and (one.created_s or 0.0) <= t and container_of(one.container) != SANDBOX
+    }
+    known = [limit for limit in newest.values() if limit is not None]
+    return sum(known) if known and len(known) == len(newest) else None
 
 
 def _nobody_may_swap(study: Study, instance: Instance, level: str) -> bool:

@@ -76,6 +76,7 @@ def test_a_curve_s_figures_are_the_kernel_s(emu_run: EmuRun) -> None:
         refaults = int(REFAULTS.findall(_last(done.run, pod, "memory.stat"))[0])
         rbytes = sum(int(count) for _, count in DISK.findall(_last(done.run, pod, "io.stat")))
         assert sum(one["refault_bytes"] for one in mine) == refaults * PAGE
+        assert sum(one["disk_read_bytes"] for one in mine) == rbytes
         figures = done.summary["pods"][pod]["containers"]["app"]
         assert (figures["io_read_bytes"], figures["refault_bytes"]) == (rbytes, refaults * PAGE)
     assert done.summary["page_cache"]["read_again_up_to_bytes"] == 256 * 2**20
@@ -112,6 +113,10 @@ def test_swap_is_what_decides_how_long_it_lives(emu_run: EmuRun) -> None:
         written = re.findall(rb"wbytes=(\d+)", _last(done.run, pod, "io.stat"))
         assert figures["io_write_bytes"] == sum(map(int, written))
     assert [kill["pod"] for kill in done.summary["oom_kills"]] == ["none", "little"]
+    assert [kill["swap_left"] for kill in done.summary["oom_kills"]] == ["not-allowed", "limit"]
+    headline = done.summary["verdict"]["headline"]
+    assert re.search(r"little/app was OOM-killed too \S+ m?s after its first request, at its pod's limit", headline)
+    assert "with its swap limit (memory.swap.max) of 32 MiB used up" in headline
 
 
 @part_of("anon-limit-compressed")

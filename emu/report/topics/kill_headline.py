@@ -49,7 +49,7 @@ def kill_headline(study: Study) -> str:
     text += _kept_in_init(study, first) + _elsewhere(study, first, mine) + _refused(study, first)
     text += _evicted(study, first)
     others = [kill for kill in first_of_each(study.kills) if kill.container != first.container]
-    text += "".join(f"; {kill.container} was OOM-killed too{_at_another(kill, first)}" for kill in others)
+    text += "".join(f"; {kill.container} was OOM-killed too{_into_its_own(kill, first)}" for kill in others)
     mentioned = {kill.container for kill in others} | {first.container}
     return text + "".join(f"; {held}" for held in _others_held(study, first, mentioned))
 
@@ -184,6 +184,14 @@ def _same(study: Study, kill: OomVerdict) -> str:
     return f", which {kill.container} has too," if own is not None and own == kill.limit_bytes else ""
 
 
+def _into_its_own(kill: OomVerdict, first: OomVerdict) -> str:
+    """After how long, in a pod that gets requests of its own; then at which limit."""
+    began_s, after_s = kill.time_s - (kill.after_first_request_s or 0.0), kill.after_first_request_s
+    apart = kill.pod != first.pod and after_s is not None and began_s > first.time_s
+    when = f" {format_seconds(after_s)} after its first request" if apart and after_s is not None else ""
+    return f"{when}{_at_another(kill, first)}"
+
+
 def _at_another(kill: OomVerdict, first: OomVerdict) -> str:
     """At which limit, where it is another one than that of the first kill."""
     where = {"container": "at its own limit", "pod": "at its pod's limit", "node": "at the node's limit"}
@@ -215,7 +223,9 @@ def _others_held(study: Study, kill: OomVerdict, mentioned: set[str]) -> list[st
         gone = line.t and line.t[-1] < kill.time_s - 1.0
         if before and not gone:
             limit = next((one.memory_max for one in study.instances if one.owner == line.owner), None)
-            found.append(_lived(line, kill, limit) or f"{line.label} used {of_limit(before[-1][1], limit)}")
+            then = "" if line.owner.pod == kill.pod else " then"
+            used = f"{line.label} used {of_limit(before[-1][1], limit)}{then}"
+            found.append(_lived(line, kill, limit) or used)
             mentioned = {*mentioned, line.label}
     return found
 

@@ -93,7 +93,9 @@ class OomVerdict:
     swap_bytes: int | None = None
     """What the container had in swap just before."""
     swap_limit_bytes: int | None = None
-    """memory.swap.max of the level that ran out; None is no limit, or not known."""
+    """memory.swap.max of the level that ran out; of a pod those of its containers together. None is no limit, or not
+    known.
+    """
     swap_left: str | None = None
     """Why nothing more went to swap: `not-allowed` (memory.swap.max is 0), `limit` (it was used up), `no-swap` (the
     machine has none), `machine-full`; `some` where there was some left; None where that is not known.

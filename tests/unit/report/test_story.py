@@ -219,6 +219,31 @@ def test_who_was_killed_for_want_of_swap_and_who_lived_by_it(tmp_path: Path) -> 
     )
 
 
+def test_a_kill_at_a_pod_s_limit_has_the_swap_limits_of_its_containers(tmp_path: Path) -> None:
+    """A pod has none of its own. With requests of its own a later kill is timed from the first one."""
+    run = FakeRun(tmp_path / "run", pod="a")
+    other = run.beside("b")
+    for pod in (run, other):
+        pod.start("app", memory_max=64 * MIB, swap_max=32 * MIB).values.update(anon=12 * MIB)
+    run.requests(1, 0.5, 0.6, takes_s=0.1, to="a")
+    run.advance(1.0)
+    run.live["app"].values.update(anon=64 * MIB, swap=8 * MIB)
+    run.oom("app", level="pod")
+    run.requests(1, 1.5, 1.6, takes_s=0.1, to="b")
+    run.advance(3.5)
+    other.live["app"].values.update(anon=64 * MIB, swap=32 * MIB)
+    other.oom("app", level="pod")
+    run.advance(4.0)
+    study = read_study(run.finish())
+    assert [(kill.swap_left, kill.swap_limit_bytes) for kill in study.kills] == [
+        ("some", 32 * MIB),
+        ("limit", 32 * MIB),
+    ]
+    headline = summarize(study)["verdict"]["headline"]
+    assert "; b/app was OOM-killed too 2.0 s after its first request, at its pod's limit" in headline
+    assert headline.count("with its swap limit (memory.swap.max) of 32 MiB used up") == 1
+
+
 def test_without_counters_nothing_is_claimed(tmp_path: Path) -> None:
     """Exit 137 where memory.events was never read: the story says that the cause is not known."""
     directory = fake_runs.docker_kill(tmp_path / "run")
