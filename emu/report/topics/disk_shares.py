@@ -30,6 +30,8 @@ class Part:
     swap_io_read_bytes: int
     """Of swap on that disk; 0 where swap is on another one."""
     swap_io_write_bytes: int
+    swap_is_known: bool = True
+    """Else it is among the bytes of files: kernels before pswpin and pswpout of a cgroup."""
 
     @property
     def moved_bytes(self) -> int:
@@ -74,7 +76,9 @@ def shares(study: Study) -> list[Shares]:
 
 def _is_shared(study: Study, others: list[Part]) -> bool:
     """With weights by whoever wants it; without them it is a subject where one of them swaps."""
-    swaps = any(one.swap_io_read_bytes + one.swap_io_write_bytes >= LEAST_BYTES for one in others)
+    swaps = any(
+        one.swap_io_read_bytes + one.swap_io_write_bytes >= LEAST_BYTES or not one.swap_is_known for one in others
+    )
     return bool(others) and (swaps or bool(study.machine.io_weights))
 
 
@@ -89,8 +93,9 @@ def _parts(study: Study, phase: PhaseSpan) -> list[Part]:
     for pod in dict.fromkeys(workload(line.owner.pod) for line in study.pod_timelines):
         io = window.io([line for line in study.pod_timelines if workload(line.owner.pod) == pod])
         swap = [io[f"swap_io_{way}_bytes"] or 0 if there else 0 for way in ("read", "write")]
-        weight = study.machine.io_weights.get(pod)
-        parts.append(Part(pod, weight, io["disk_read_bytes"] or 0, io["disk_write_bytes"] or 0, *swap))
+        known, weight = io["disk_read_bytes"] is not None, study.machine.io_weights.get(pod)
+        files = [io[f"{'disk' if known else 'io'}_{way}_bytes"] or 0 for way in ("read", "write")]
+        parts.append(Part(pod, weight, files[0], files[1], swap[0], swap[1], swap_is_known=known))
     wanted = [one for one in parts if one.moved_bytes >= LEAST_BYTES]
     return sorted(wanted, key=lambda one: one.pod != workload(phase.pod))
 
@@ -158,7 +163,8 @@ def _moved(part: Part) -> str:
         )
         if size >= LEAST_BYTES
     ]
-    return f"{part.pod} {listed(ways) if ways else f'moved {format_bytes(part.moved_bytes)}'}"
+    mixed = "" if part.swap_is_known else " (files and swap)"
+    return f"{part.pod} {listed(ways) if ways else f'moved {format_bytes(part.moved_bytes)}'}{mixed}"
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:

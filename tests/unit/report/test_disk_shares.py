@@ -17,7 +17,7 @@ from emu.study.model.machine import Device, Machine
 from emu.study.model.requests import PhaseSpan, Request
 from emu.study.model.study import Study
 from emu.study.model.timeline import IoColumns, Timeline
-from emu.study.swap_files import split
+from emu.study.swap_files import part_of, split
 
 MIB = 2**20
 
@@ -95,7 +95,13 @@ def test_who_swaps_to_the_disk_of_others_is_named() -> None:
     web, noisy = study.timelines.values()
     web.t, read = [-1.0, -0.6, -0.2, 0.5, 2.0], [0, 4 * MIB, 4 * MIB, 4 * MIB, 8 * MIB]
     web.io["8:0"] = IoColumns(read, [0] * len(read))
+    noisy.swap = [0, MIB, MIB]
+    split(study.machine.devices, [web, noisy], 4096)
+    (older,) = DISK_SHARES.headline(study, {})
+    assert "; meanwhile noisy read 12 MiB (files and swap) on the same disk; " in older
     noisy.swapped_in = noisy.swapped_out = [0, 12 * 256, 12 * 256]
+    web.io.pop(part_of("8:0"))
+    study.machine.devices.pop(part_of("8:0"))
     split(study.machine.devices, [web, noisy], 4096)
     assert DISK_SHARES.headline(study, {}) == [
         "web read 4 MiB (beside, 100 answers, 800 ms in the median, p99 800 ms); meanwhile noisy swapped in 12 MiB "
