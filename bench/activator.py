@@ -3,9 +3,10 @@
     python bench/activator.py [--rounds 5] [--seconds 2] [--pods 3] [--real QUEUE_PROXY]
 
 Each is one process between the same client and the same app (nginx, which is never the slowest), at 32 connections.
-The activator is the one that a run starts, with all that it puts on record, and knows the app as `--pods` pods. They
-are loaded in turn, and ratios are taken within a round. On few CPUs throughput also depends on what client and
-app take: CPU for a request is of the process alone. Tools and peers are those of bench/protocols.py.
+The activator is the one that a run starts, with all that it puts on record, and knows the app as `--pods` pods; with
+one it has as many HTTP/2 connections to the app as queue-proxy. They are loaded in turn, and ratios are taken within
+a round. On few CPUs throughput also depends on what client and app take: CPU for a request is of the process alone.
+Tools and peers are those of bench/protocols.py.
 """
 
 from __future__ import annotations
