@@ -21,7 +21,7 @@ from emu.record.events import (
     TrafficSplit,
 )
 from emu.study.ends import ACTIVATOR
-from emu.study.model.instances import container_of
+from emu.study.model.instances import Instance, container_of
 from emu.study.model.requests import Request
 from emu.study.model.services import PodLife, Rollout, RolloutStep, Service, Wait
 from emu.study.model.study import Study
@@ -101,7 +101,8 @@ def _life(study: Study, pod: str) -> PodLife:
     seen = [status.t for status in study.pod_statuses if status.pod == pod][:1]
     if not begins:  # it had no node, or its turn to start did not come
         asked = [status.t for status in study.pod_statuses if status.pod == pod and status.text == TERMINATING]
-    last = {one.container: one for one in mine if container_of(one.container) != SANDBOX}.values()
+    running = [one for one in mine if container_of(one.container) != SANDBOX and not _is_done(one)]
+    last = {one.container: one for one in running}.values()
     ends = [one.exited_s for one in last if one.exited_s is not None and one.asked]
     readiness: list[tuple[float, bool]] = []
     for status in study.pod_statuses:
@@ -118,6 +119,11 @@ def _life(study: Study, pod: str) -> PodLife:
         placed,
         bool(begins),
     )
+
+
+def _is_done(instance: Instance) -> bool:
+    """Whether it is an init container that ended by itself: it says nothing of its pod's end."""
+    return instance.role == "init" and instance.exited_s is not None and not instance.asked
 
 
 def _waits(events: list[Event], origin: float, revision: str) -> list[Wait]:

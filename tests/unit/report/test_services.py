@@ -473,3 +473,10 @@ def test_a_pod_that_lost_its_room_to_another_one_is_said_to_have_preempted_twice
     study.pod_events.append(PodEvent("Normal", "Scheduled", "", "", 12.0, 12.0, 1, str(detail["by"])))
     (words,) = PREEMPTIONS.sentences(study, PREEMPTIONS.figures(study))
     assert words.endswith(f" {detail['by']} got the node 7.0 s later, once they had ended.")
+
+
+def test_a_pod_with_an_init_container_is_gone_when_its_others_have_ended(study: Study) -> None:
+    """The init container ended by itself, long before; the pod costs nothing any more from then on."""
+    first = Instance("init", 0, pod=OTHER, role="init", created_s=2.0, started_s=2.1, exited_s=2.2)
+    with_init = replace(study, instances=[*study.instances, first])
+    assert _life(with_init, OTHER).gone_s == 7.0
