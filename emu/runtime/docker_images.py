@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from emu.errors import EmuError
+from emu.machine import command
 from emu.runtime.api import USER
 from emu.runtime.docker_client import FIX, DockerClient, asking
 from emu.runtime.filler import random_file
+
+_WRITE_OUT_S = 600.0
 
 
 class DockerImages(DockerClient):
@@ -144,14 +147,28 @@ class DockerImages(DockerClient):
                     archive.add(what, arcname=name, filter=_as_root)
         context.seek(0)
         said: list[str] = []
-        failed = f"cannot build the image {tag}"
+        failed, image = f"cannot build the image {tag}", ""
         with asking(failed):
             for step in self._api.build(
-                fileobj=context, custom_context=True, tag=tag, labels=dict(labels), rm=True, forcerm=True, decode=True
+                fileobj=context, custom_context=True, labels=dict(labels), rm=True, forcerm=True, decode=True
             ):
                 said.append(str(step.get("stream", "")).rstrip())
+                image = (step.get("aux") or {}).get("ID") or image
                 if "error" in step:
                     raise EmuError(failed, str(step["error"]), "\n".join(said[-10:]) or FIX)
+        if not image:
+            raise EmuError(failed, "the engine did not name what it built", "\n".join(said[-10:]) or FIX)
+        self._write_out(failed)
+        self.tag(image, tag)
+
+    def _write_out(self, failed: str) -> None:
+        """Have what the engine made on its disk before it has its name, where that disk is this machine's: a sandbox
+        may be killed any time, and its next one would find the image, and files without what is in them.
+        """
+        with asking(failed):
+            folder = Path(str(self._api.info().get("DockerRootDir") or "/var/lib/docker"))
+        if folder.is_dir():
+            command.run(["sync", "-f", str(folder)], what=failed, fix=FIX, timeout_s=_WRITE_OUT_S)
 
 
 def instructions(config: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
