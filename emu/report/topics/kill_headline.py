@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emu.messages import SANDBOX
+from emu.report.topics.evictions import NAMED
 from emu.report.topics.kernel_memory import FILLS, filled_by_the_kernel
 from emu.report.words import count, of_limit
 from emu.study.counters import value_at
@@ -142,9 +143,10 @@ def _evicted(study: Study, kill: OomVerdict) -> str:
     """Whom the kubelet evicted on the node that ran out, and who of the two was first: it or the kernel."""
     if kill.level != "node" or not study.evictions:
         return ""
-    before = kill.time_s - study.evictions[0].t
-    pods = ", then ".join(one.pod for one in study.evictions)
-    return f"; the kubelet evicted {pods} {format_seconds(abs(before))} {'before' if before > 0 else 'after'} that"
+    apart = [(one.pod, one.t - kill.time_s) for one in study.evictions[:NAMED]]
+    pods = [f"{pod} {format_seconds(abs(t))} {'after' if t > 0 else 'before'} that" for pod, t in apart]
+    more = f", and {count(len(study.evictions) - NAMED, 'more pod')}" if len(study.evictions) > NAMED else ""
+    return f"; the kubelet evicted {', then '.join(pods)}{more}"
 
 
 def _refused(study: Study, kill: OomVerdict) -> str:

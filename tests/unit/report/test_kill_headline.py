@@ -13,7 +13,6 @@ from emu.study.model.instances import Instance
 from emu.study.model.kills import Culprit, OomVerdict
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
-from emu.units import format_seconds
 
 MIB = 2**20
 FIRST = OomVerdict(
@@ -56,7 +55,10 @@ def test_who_was_first_the_kubelet_or_the_kernel() -> None:
     evicted = [Happening(one, "eviction", "pod", "", {}, pod) for one, pod in ((1.0, "a"), (2.0, "b"))]
     study = _study(replace(FIRST, level="node"))
     study.evictions = evicted
-    assert f"; the kubelet evicted a, then b {format_seconds(FIRST.time_s - 1.0)} before that" in kill_headline(study)
+    assert "; the kubelet evicted a 2.0 s before that, then b 1.0 s before that" in kill_headline(study)
+    study.evictions = [evicted[0], *(replace(evicted[1], t=FIRST.time_s + later) for later in (1.0, 2.0, 3.0))]
+    said = "a 2.0 s before that, then b 1.0 s after that, then b 2.0 s after that, and 1 more pod"
+    assert said in kill_headline(study)
     study.evictions = [replace(evicted[0], t=FIRST.time_s + 3.0)]
     assert "; the kubelet evicted a 3.0 s after that" in kill_headline(study)
     study = _study(FIRST)
