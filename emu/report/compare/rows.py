@@ -45,6 +45,8 @@ class Row:
     """Which container was OOM-killed first, and on which level."""
     killed: str = ""
     """The same in words, with the limit; empty where a limit of a container or a pod was none of it."""
+    node_kills: int = 0
+    """OOM kills because the node was full."""
     pods: int = 0
     """All that there were."""
     pods_wanted: int | None = None
@@ -143,6 +145,7 @@ def _row(name: str, summary: Summary) -> Row:
         spared=all(kill.get("child") for kill in summary.get("oom_kills") or [{}]),
         victim=_victim(summary),
         killed=_killed(summary),
+        node_kills=sum(kill["level"] == _NODE for kill in summary.get("oom_kills") or []),
         pods=len(summary.get("pods") or {}),
         first_kill_s=None if None in (first_kill_s, load_began_s) else first_kill_s - load_began_s,
         pods_wanted=together("pods_desired_max"),
@@ -186,7 +189,10 @@ def _killed(summary: Summary) -> str:
     if not kills or not kills[0].get("limit_bytes"):
         return ""
     alone = len(summary.get("pods") or {}) < 2
-    first, *others = dict.fromkeys(str(one["container"]) if alone else labelled(one) for one in kills)
+    names = (str(one["container"]) if alone else labelled(one) for one in kills)
+    first, *others = dict.fromkeys(
+        f"{'a child process of ' if one.get('child') else ''}{name}" for one, name in zip(kills, names, strict=True)
+    )
     limit = f"{_LIMITS[kills[0]['level']]} limit of {format_bytes(kills[0]['limit_bytes'])}"
     return f"{first} was OOM-killed at {limit}{''.join(f', then {one}' for one in others)}"
 
@@ -228,7 +234,7 @@ def _reads(summary: Summary) -> dict[str, float]:
 
 
 def _answers_of(one: Summary) -> str:
-    part = "99 % of" if one["tail"] == "p99" else "all"
+    part = "99 % of" if one["tail"] == "p99" else "all of"
     return f"{part} {one['parts'][0]['pod']}'s answers ({one['phase']}) came"
 
 

@@ -63,9 +63,10 @@ def _held(rows: list[Row], whole: list[Row]) -> str:
 
 def _led_by_room(whole: list[Row], said: list[str]) -> list[str]:
     """Whose memory the node took; where that names all who were OOM-killed, it replaces their headline."""
-    of_node = "; ".join(f"{row.name}: {row.made_room or row.killed or 'nothing had to make room'}" for row in whole)
+    each = {row.name: ", and ".join(one for one in (row.made_room, row.killed) if one) for row in whole}
+    of_node = "; ".join(f"{name}: {one or 'nothing had to make room'}" for name, one in each.items())
     killed = [row for row in whole if row.oom_kills]
-    if killed and all(row.made_room for row in killed):
+    if killed and all(row.node_kills == row.oom_kills for row in killed):
         return [of_node, *_kept_cache(whole), *said[1:]]
     return [of_node, *_kept_cache(whole), f"{said[0]}.", *said[1:]]
 

@@ -176,10 +176,18 @@ def test_who_died_for_the_node_is_the_headline() -> None:
     )
     quiet["oom_kills"] = [kill | {"level": "container", "limit_bytes": 64 * MIB}]
     headline = compare({"fast": fast, "quiet": quiet}, [], "x")["verdict"]["headline"]
-    assert headline.endswith("c/web; quiet: web was OOM-killed at its own limit of 64 MiB")
+    assert headline.endswith("c/web; quiet: a child process of web was OOM-killed at its own limit of 64 MiB")
     quiet |= {"pod": {"oom_kills": 1}}
     verdict = compare({"slow": slow, "quiet": quiet}, [], "x")["verdict"]
     assert any(text.startswith("OOM kills: 1 of a child process with quiet") for text in verdict["sentences"])
+    slow |= {"oom_kills": [*slow["oom_kills"], quiet["oom_kills"][0]], "pod": {"oom_kills": 2}}
+    verdict = compare({"slow": slow, "quiet": quiet}, [], "x")["verdict"]
+    assert verdict["headline"] == (
+        "slow: the kubelet evicted a, and the kernel OOM-killed a child process of b/web, and a child process of web "
+        "was OOM-killed at its own limit of 64 MiB; quiet: a child process of web was OOM-killed at its own limit of "
+        "64 MiB"
+    )
+    assert any(text.startswith("OOM kills: 2 ") for text in verdict["sentences"])
 
 
 def test_who_kept_its_page_cache_on_a_full_node_is_named_with_what_its_read_took() -> None:
