@@ -108,7 +108,8 @@ def _answers(study: Study, phase: PhaseSpan) -> list[float]:
 def _shares(study: Study, phase: PhaseSpan, parts: list[Part], alone: list[PhaseSpan]) -> Shares:
     taken = _answers(study, phase)
     tail = next(name for name in ("p99", MOST) if says_something(name, len(taken)))
-    quiet = next(((one.name, known) for one in alone if (known := _answers(study, one))), None)
+    each = ((one.name, _answers(study, one)) for one in alone)
+    quiet = next(((name, known) for name, known in each if known and says_something(tail, len(known))), None)
     return Shares(
         phase.name,
         sum(one.phase == phase.name and one.answered for one in study.requests or ()),
@@ -140,15 +141,15 @@ def _words(one: Shares) -> str:
     took, which = format_seconds(one.took_s), one.phase
     if one.answers > 1:  # what was moved is all of theirs, the time is one's
         which += f", {one.answers:,} answers, {took} in the median"
-        which += f", {one.tail} {format_seconds(one.tail_s)}" if one.tail != MOST else ""
+        which += f", {'at most' if one.tail == MOST else one.tail} {format_seconds(one.tail_s)}"
     within = f" in {took}" if one.answers == 1 else ""
     weight = "" if mine.io_weight is None else f" at an io.weight of {mine.io_weight}"
     said = f"{_moved(mine)}{within}{weight} ({which}); meanwhile {meanwhile}"
     if mine.io_weight is None:
         said += " on the same disk"
     if one.alone_s is not None:
-        named = "" if one.tail == MOST else f"{one.tail} was "
-        said += f"; alone ({one.alone}) {named or 'it took '}{format_seconds(one.alone_s)}"
+        named = "it took at most" if one.tail == MOST else f"{one.tail} was"
+        said += f"; alone ({one.alone}) {named} {format_seconds(one.alone_s)}"
     return said
 
 

@@ -64,8 +64,8 @@ def test_the_time_beside_a_weight_is_that_of_the_median_answer() -> None:
     ]
     assert DISK_SHARES.figures(study)["disk_shares"][0]["took_s"] == 1.5
     assert DISK_SHARES.headline(study, {}) == [
-        "web read 8 MiB at an io.weight of 100 (beside, 2 answers, 1.5 s in the median); meanwhile noisy read 3 MiB "
-        "at 10"
+        "web read 8 MiB at an io.weight of 100 (beside, 2 answers, 1.5 s in the median, at most 2.0 s); "
+        "meanwhile noisy read 3 MiB at 10"
     ]
     study.requests = study.requests[2:]
     assert DISK_SHARES.figures(study) == {"disk_shares": []}
@@ -107,6 +107,12 @@ def test_who_swaps_to_the_disk_of_others_is_named() -> None:
         "web read 4 MiB (beside, 100 answers, 800 ms in the median, p99 800 ms); meanwhile noisy swapped in 12 MiB "
         "on the same disk; alone (alone) p99 was 100 ms"
     ]
+    alone, beside = study.requests[:100], study.requests[100:]
+    study.requests = [*alone[:50], *beside]
+    assert "; alone" not in DISK_SHARES.headline(study, {})[0]
+    study.requests = [replace(alone[0], done_s=0.3), *alone[1:50], *beside[:50]]
+    (few,) = DISK_SHARES.headline(study, {})
+    assert "800 ms in the median, at most 800 ms); " in few and few.endswith("; alone (alone) it took at most 300 ms")
     assert len(DISK_SHARES.sentences(study, {})) == 1
     assert DISK_SHARES.listing(study) is not None
 
