@@ -73,7 +73,7 @@ def _sentence(study: Study, one: dict[str, Any]) -> str:
     verb = "Resizing" if why else "The resize of"
     done = "was refused" if why else "was done"
     if (taken := one["reclaimed_bytes"] or 0) >= WORTH_A_WORD:
-        done += f", for which the kernel reclaimed {format_bytes(taken)} of its memory"
+        done += f"; meanwhile the kernel reclaimed {format_bytes(taken)} of its memory"
     return f"{verb} {_called(study, one)}{limit} at {format_seconds(one['time_s'])} {done}{why}."
 
 
