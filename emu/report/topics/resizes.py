@@ -47,7 +47,9 @@ def _reclaimed(study: Study, done: Happening) -> int | None:
     lines = [
         line
         for owner, line in study.timelines.items()
-        if (owner.pod, owner.container) == (done.pod, done.subject) and line.t and line.t[0] < done.t <= line.t[-1]
+        if (owner.pod, owner.container.rpartition("/")[2]) == (done.pod, done.subject.rpartition("/")[2])
+        and line.t
+        and line.t[0] < done.t <= line.t[-1]
     ]
     if done.detail["outcome"] != "completed" or not begun or not lines:
         return None
