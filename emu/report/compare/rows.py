@@ -68,9 +68,9 @@ class Row:
     """In words, whom the kubelet evicted, and whom the kernel killed or reclaimed from when the node was full; empty
     where none of it happened.
     """
-    charged: str = ""
+    charged: str | None = None
     """In words, whom page cache is charged to at the end where an init container that is gone touched some first;
-    empty in other runs.
+    None in other runs.
     """
     reads: Mapping[str, float] = field(default_factory=dict)
     """How long each read of a file from disk took, where io.max held somebody back or pods shared the disk, and the
@@ -248,12 +248,14 @@ def _passes(summary: Summary) -> dict[str, tuple[float, int]]:
     }
 
 
-def _charged(summary: Summary) -> str:
-    """`181 MiB to app and 19 MiB to the pod alone`: at the end, in a run of one pod with an init container."""
+def _charged(summary: Summary) -> str | None:
+    """`181 MiB to app and 19 MiB to the pod alone`: at the end, in a run of one pod with an init container
+    that completed; None in other runs.
+    """
     containers, whole = summary.get("containers") or {}, (summary.get("pod") or {}).get("file_end_bytes")
     living = {name: one for name, one in containers.items() if not _is_through(one)}
     if whole is None or len(living) == len(containers) or len(summary.get("pods") or {}) > 1:
-        return ""
+        return None
     held = {f"to {name}": one["file_end_bytes"] or 0 for name, one in living.items()}
     held["to the pod alone"] = whole - sum(held.values())
     return listed([f"{format_bytes(size)} {whom}" for whom, size in held.items() if size >= _WORTH_A_WORD_BYTES])

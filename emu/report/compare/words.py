@@ -35,8 +35,9 @@ def words(rows: list[Row]) -> list[str]:
         said = _led_by_room(whole, said)
     if len({row.swapped_by for row in whole if row.swapped_by}) > 1:
         said = _led_by(["; ".join(f"{row.name}: {row.swapped or 'nothing was swapped'}" for row in whole)], said)
-    if len({row.charged for row in whole}) > 1:
-        each = "; ".join(f"{row.charged or 'none'} with {row.name}" for row in whole)
+    charged = {row.name: row.charged for row in whole if row.charged is not None}
+    if len(set(charged.values())) > 1:
+        each = "; ".join(f"{whom or 'none'} with {name}" for name, whom in charged.items())
         said = _led_by([f"Page cache charged at the end: {each}"], said)
     if reads := _slow_reads(whole):
         said = _led_by([reads], said)

@@ -349,9 +349,10 @@ def test_variants_with_an_init_container_are_compared_by_who_is_charged() -> Non
     summary = {"containers": {"download": gone, "app": app}, "pod": {"file_end_bytes": 200 << 20}}
     charged = _charged(summary)
     assert charged == "181 MiB to app and 19 MiB to the pod alone"
-    assert _charged({"containers": {"app": app}, "pod": {"file_end_bytes": 200 << 20}}) == ""
+    assert _charged({"containers": {"app": app}, "pod": {"file_end_bytes": 200 << 20}}) is None
     rows = [Row("small", charged=charged), Row("large", charged="200 MiB to the pod alone")]
     assert (
         words(rows)[0] == f"Page cache charged at the end: {charged} with small; 200 MiB to the pod alone with large"
     )
     assert "charged" not in words([Row("small", charged=charged), Row("like", charged=charged)])[0]
+    assert "charged" not in words([Row("small", charged=charged), Row("without one")])[0]
