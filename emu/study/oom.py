@@ -210,10 +210,14 @@ def _swap_limit_below(study: Study, instance: Instance, t: float) -> int | None:
     newest = {
         one.container: one.swap_max
         for one in study.instances
-        if one.pod == instance.pod and (one.created_s or 0.0) <= t and container_of(one.container) != SANDBOX
+        if one.pod == instance.pod and container_of(one.container) != SANDBOX and _was_there(one, t)
     }
     known = [limit for limit in newest.values() if limit is not None]
     return sum(known) if known and len(known) == len(newest) else None
+
+
+def _was_there(instance: Instance, t: float) -> bool:
+    return (instance.created_s or 0.0) <= t and (instance.exited_s is None or instance.exited_s >= t - JOIN_S)
 
 
 def _nobody_may_swap(study: Study, instance: Instance, level: str) -> bool:

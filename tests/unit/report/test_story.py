@@ -220,9 +220,13 @@ def test_who_was_killed_for_want_of_swap_and_who_lived_by_it(tmp_path: Path) -> 
 
 
 def test_a_kill_at_a_pod_s_limit_has_the_swap_limits_of_its_containers(tmp_path: Path) -> None:
-    """A pod has none of its own. With requests of its own a later kill is timed from the first one."""
+    """A pod has none of its own; what an init container was allowed counts no more once that has ended. With requests
+    of its own a later kill is timed from the first one.
+    """
     run = FakeRun(tmp_path / "run", pod="a")
     other = run.beside("b")
+    other.start("download", swap_max=64 * MIB)
+    other.exit("download", 0)
     for pod in (run, other):
         pod.start("app", memory_max=64 * MIB, swap_max=32 * MIB).values.update(anon=12 * MIB)
     run.requests(1, 0.5, 0.6, takes_s=0.1, to="a")
