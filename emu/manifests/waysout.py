@@ -25,6 +25,12 @@ _FLAGS = {
     "dnsPolicy": "kubernetes.podspec-dnspolicy",
     "schedulerName": "kubernetes.podspec-schedulername",
     "priorityClassName": "kubernetes.podspec-priorityclassname",
+    "hostPID": "kubernetes.podspec-hostpid",
+    "hostIPC": "kubernetes.podspec-hostipc",
+    "hostAliases": "kubernetes.podspec-hostaliases",
+    "shareProcessNamespace": "kubernetes.podspec-shareprocessnamespace",
+    "topologySpreadConstraints": "kubernetes.podspec-topologyspreadconstraints",
+    "dnsConfig": "kubernetes.podspec-dnsconfig",
 }
 _NEVER = {
     "terminationGracePeriodSeconds": "timeoutSeconds is the pod's grace period",
@@ -77,6 +83,8 @@ def _value(problem: Problem) -> str:
         return 'write a duration with its unit, as in "60s"'
     if plain.endswith("scale"):
         return "write a whole number" + (', "0" for no limit' if plain == "maxscale" else "")
+    if plain == "targetburstcapacity":
+        return 'write 0 or more, or "-1" to keep the activator in the path'
     if plain.startswith(("target", "panic", "resourcepercentage")):
         return 'write a number without a unit or a percent sign, as in "70"'
     if "resource" in plain:
@@ -90,7 +98,7 @@ def _range(problem: Problem) -> str:
         ("timeoutSeconds", "max-revision-timeout-seconds"),
         ("containerConcurrency", "container-concurrency-max-limit"),
     ):
-        if path.endswith(field):
+        if path.endswith(f"spec.{field}"):  # and not a probe's
             return f"write a number within these bounds, or set {key} in the ConfigMap config-defaults"
     return ""
 
@@ -146,7 +154,7 @@ def of_type(words: str, node: Node | None) -> str:
     if words.endswith("type []string") or 'must be of type array: "string"' in words:
         return _as_list(text)
     if re.search(r"of type u?int(32|64)$|must be of type integer|intstr", words):
-        return _whole(text)
+        return _whole(text, is_time=re.search("seconds|timeout", words, re.IGNORECASE) is not None)
     if words.endswith("type bool") or "must be of type boolean" in words:
         return "write true or false, without quotes"
     if words.endswith("type v1.ContainerPort"):
@@ -183,9 +191,10 @@ def _as_list(text: str) -> str:
     return f"write a list: [{shown}]" if words and len(shown) < 80 else "write a list, each item after `- `"
 
 
-def _whole(text: str) -> str:
-    if text.isdigit():
+def _whole(text: str, *, is_time: bool) -> str:
+    if text.isascii() and text.isdigit():
         return f"write {text}, without quotes"
-    if (found := _NUMBER_AND_MORE.fullmatch(text.strip())) is not None:
+    found = _NUMBER_AND_MORE.fullmatch(text.strip())
+    if found is not None and (found[2] == "%" or is_time):
         return f"write {found[1]}" + (", without %" if found[2] == "%" else ": it is in seconds")
     return "write a whole number"

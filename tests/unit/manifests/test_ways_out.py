@@ -33,6 +33,8 @@ GROUP, SIDECAR = "autoscaling.knative.dev", "queue.sidecar.serving.knative.dev"
     [
         ("timeoutSeconds: 120s", "write 120: it is in seconds"),
         ('containerConcurrency: "5"', "write 5, without quotes"),
+        ("containerConcurrency: 5s", "write a whole number"),
+        ("timeoutSeconds: '²'", "write a whole number"),
         ("containers: [{image: a/b, command: python app.py}]", 'write a list: ["python", "app.py"]'),
         ("containers: [{image: a/b, ports: ['8080:80']}]", "write containerPort: 80"),
         ("containers: [{image: a/b, resources: {limits: {memory: 512MB}}}]", 'write "512Mi"'),
@@ -63,6 +65,7 @@ def test_a_value_of_the_wrong_type_has_a_fix(tmp_path: Path, more: str, fix: str
         (f'{GROUP}/initial-scale: "0"', 'write 1 or more, or set allow-zero-initial-scale: "true" in the ConfigMap'),
         (f'{GROUP}/metric: "cpu"', "write concurrency or rps"),
         (f'{GROUP}/max-scale: "1", {GROUP}/min-scale: "2"', "raise max-scale, or lower min-scale"),
+        (f'{GROUP}/target-burst-capacity: "-2"', 'write 0 or more, or "-1" to keep the activator in the path'),
         (f'{SIDECAR}/memory-resource-limit: "1x"', 'write an amount, as in "100m" or "64Mi"'),
     ],
 )
@@ -81,6 +84,8 @@ def test_an_annotation_that_is_refused_has_a_fix(tmp_path: Path, annotation: str
         ("        env: [{name: PORT, value: '1'}]", "remove it: Knative sets it"),
         ("      terminationGracePeriodSeconds: 9", "remove what no revision has (terminationGracePeriodSeconds: "),
         ("      hostNetwork: true", "enable kubernetes.podspec-hostnetwork in the ConfigMap config-features"),
+        ("      hostPID: true", "enable kubernetes.podspec-hostpid in the ConfigMap config-features"),
+        ("      dnsConfig: {}", "enable kubernetes.podspec-dnsconfig in the ConfigMap config-features"),
         ("  traffic: [{latestRevision: true, percent: 90}]", "make the percentages add up to 100"),
     ],
 )
@@ -88,6 +93,15 @@ def test_what_knative_refuses_has_a_fix(tmp_path: Path, more: str, fix: str) -> 
     """Beside its own words."""
     (found,) = explained(tmp_path, (SERVICE % "{}") + f"{more}\n")
     assert len(found.refusals) == 1 and found.refusals[0].fix.startswith(fix)
+
+
+def test_bounds_of_a_probe_are_not_those_of_the_revision(tmp_path: Path) -> None:
+    """Only timeoutSeconds of the revision's spec has a limit in config-defaults."""
+    probe = "        readinessProbe: {periodSeconds: 5, timeoutSeconds: -1, httpGet: {path: /}}\n"
+    (found,) = explained(tmp_path, (SERVICE % "{}") + probe)
+    assert found.refusals[0].words.startswith("expected 1 <= -1 <=") and not found.refusals[0].fix
+    (found,) = explained(tmp_path, (SERVICE % "{}") + "      timeoutSeconds: 999\n")
+    assert "max-revision-timeout-seconds in the ConfigMap config-defaults" in found.refusals[0].fix
 
 
 def test_a_volume_that_is_off_is_refused_where_it_is(tmp_path: Path) -> None:
