@@ -12,6 +12,7 @@ from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, pl
 from emu.manifests.hpa import decode_hpa
 from emu.manifests.kubernetes_containers import REQUIRED as REQUIRED_VALUE
 from emu.manifests.starting_keda import TYPES
+from emu.manifests.waysout import of_amount
 from emu.policy.hpa.keda import COOLDOWN_S, MAX_REPLICAS, POLLING_S, REQUIRED, missing, refused_bounds
 from emu.policy.promql.parsing import QueryError, parse
 from emu.policy.quantity import parse_amount
@@ -79,24 +80,43 @@ def explain_scaled_object(made: Explanation, spec: Spec, manifests: Manifests) -
 
 
 def _two_scalers(spec: Spec, root: Node, manifests: Manifests) -> Iterator[Refusal]:
-    """A HorizontalPodAutoscaler among the files that has the Deployment already."""
-    annotations = node_at(root, ("metadata", "annotations"))
-    taken_over = annotations.child(_TRANSFER) if annotations is not None else None
-    if taken_over is not None and taken_over.value == "true":
-        return
+    """A HorizontalPodAutoscaler among the files that has the Deployment already (KEDA's verifyHpas)."""
+    taken_over = _annotation(root, _TRANSFER) == "true"
+    its_name = ((spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig") or {}).get("name")
     target = spec.get("scaleTargetRef") or {}
     name, kind = target.get("name"), target.get("kind", "Deployment")
     for one in manifests.documents:
-        if one.kind != "HorizontalPodAutoscaler":
+        if one.kind != "HorizontalPodAutoscaler" or _namespace(one.node) != _namespace(root):
+            continue
+        if _annotation(one.node, _UNWATCHED) == "false" or (taken_over and its_name == one.name):
             continue
         other = (decode_hpa(one).value.get("spec") or {}).get("scaleTargetRef") or {}
         if (other.get("kind"), other.get("name")) == (kind, name):
-            words = f"the workload '{name}' of type 'apps/v1.{kind}' is already managed by the hpa '{one.name}'"
+            workload = f"workload '{name}' of type 'apps/v1.{kind}'"
+            words = f"the {workload} is already managed by the hpa '{one.name}'"
             fix = f"remove {one.title} ({one.node.mark}): KEDA makes one itself"
+            if taken_over:
+                words = (
+                    f"the existing hpa '{one.name}' for {workload} must be specified by name in advanced settings "
+                )
+                words += "to enable ownership transfer"
+                fix = f"write advanced: {{horizontalPodAutoscalerConfig: {{name: {one.name}}}}}"
             yield Refusal(words, place(root, "spec.scaleTargetRef"), _KEDA, fix)
 
 
+def _annotation(root: Node, key: str) -> object:
+    annotations = node_at(root, ("metadata", "annotations"))
+    given = annotations.child(key) if annotations is not None else None
+    return given.value if given is not None else None
+
+
+def _namespace(root: Node) -> object:
+    given = node_at(root, ("metadata", "namespace"))
+    return (given.value if given is not None else None) or "default"
+
+
 _TRANSFER = "scaledobject.keda.sh/transfer-hpa-ownership"
+_UNWATCHED = "validations.keda.sh/hpa-ownership"
 
 
 def _look_at_value(made: Explanation, number: int, trigger: Spec) -> None:
@@ -109,8 +129,10 @@ def _look_at_value(made: Explanation, number: int, trigger: Spec) -> None:
     except ValueError:
         wrong, why = True, "KEDA cannot read it, and makes no HorizontalPodAutoscaler"
     if wrong:
-        digits = re.match(r"[0-9]+", text)
-        fix = f': write "{digits[0]}"' if digits and digits[0] != text else ""
+        percent = re.fullmatch(r"([0-9]+) *%", text.strip())
+        fix = f': write "{percent[1]}"' if percent else ""
+        if trigger.get("metricType") == "AverageValue" and key == "value":
+            fix = f": {amount}" if not percent and (amount := of_amount(text)) else ""
         where = place(made.document.node, f"spec.triggers[{number}].metadata.{key}")
         made.note(f"trigger {number + 1}: {key} {text} keeps it from scaling: {why}{fix}", where)
 

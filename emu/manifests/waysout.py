@@ -150,7 +150,7 @@ def of_type(words: str, node: Node | None) -> str:
     if words.endswith("type string") or "must be of type string" in words:
         return "quote it" if node is None or not isinstance(node.value, list | dict) else "write a text"
     if "quantities must match" in words or "unable to parse" in words:
-        return _amount(text)
+        return of_amount(text)
     if words.endswith("type []string") or 'must be of type array: "string"' in words:
         return _as_list(text)
     if re.search(r"of type u?int(32|64)$|must be of type integer|intstr", words):
@@ -165,7 +165,7 @@ def of_type(words: str, node: Node | None) -> str:
     return ""
 
 
-def _amount(text: str) -> str:
+def of_amount(text: str) -> str:
     """A quantity that Kubernetes can read, of what somebody may have meant."""
     if (found := _SIZE.fullmatch(text.strip())) is not None:
         return _if_it_reads(f"{found[1]}{_UNITS[found[2].lower()]}")

@@ -208,8 +208,33 @@ def test_two_autoscalers_of_one_deployment_are_refused(tmp_path: Path) -> None:
         "the workload 'web' of type 'apps/v1.Deployment' is already managed by the hpa 'web'"
     )
     over = "metadata: {name: web, annotations: {scaledobject.keda.sh/transfer-hpa-ownership: 'true'}}"
-    *_, found = explained(tmp_path, web, hpa, keda.replace("metadata: {name: web}", over))
+    taken = keda.replace("metadata: {name: web}", over)
+    *_, found = explained(tmp_path, web, hpa, taken)
+    assert found.refusals[0].words.endswith(
+        "must be specified by name in advanced settings to enable ownership transfer"
+    )
+    by_name = "spec:\n  advanced: {horizontalPodAutoscalerConfig: {name: web}}\n"
+    *_, found = explained(tmp_path, web, hpa, taken.replace("spec:\n", by_name))
     assert found.accepted
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["{name: web, namespace: b}", "{name: web, annotations: {validations.keda.sh/hpa-ownership: 'false'}}"],
+)
+def test_an_autoscaler_that_keda_does_not_look_at_is_none(tmp_path: Path, metadata: str) -> None:
+    """One of another namespace, or one that says so."""
+    web = DEPLOYMENT % ("minReadySeconds: 0", "{requests: {cpu: 1}}")
+    hpa = (HPA % ("v2", "Deployment", "minReplicas: 1")).replace("metadata: {name: web}", f"metadata: {metadata}")
+    *_, found = explained(tmp_path, web, hpa, WITH_KEDA % ("name: web", CPU % "50"))
+    assert metadata in hpa and found.accepted
+
+
+def test_memory_that_keda_cannot_read_has_its_unit_mended(tmp_path: Path) -> None:
+    """512MB is not 512 bytes."""
+    trigger = "{type: memory, metricType: AverageValue, metadata: {value: 512MB}}"
+    *_, found = explained(tmp_path, WITH_KEDA % ("name: web", trigger))
+    assert any(note.text.endswith('makes no HorizontalPodAutoscaler: write "512Mi"') for note in found.notes)
 
 
 def test_what_keda_cannot_scale_by_is_said(tmp_path: Path) -> None:
