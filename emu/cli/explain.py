@@ -84,9 +84,13 @@ def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_jso
     read_once(files)
     piped = {path: read_text(path, "scenario or manifest") for path in files if str(path) == STDIN or path.is_fifo()}
     first = files[0]
-    if kind_of(piped[first]) == "scenario" if first in piped else _is_scenario(first):
+    scenario = next(
+        (one for one in files if (kind_of(piped[one]) == "scenario" if one in piped else _is_scenario(one))), None
+    )
+    if scenario is not None:
         if len(files) > 1:
-            raise EmuError("a scenario is explained by itself", f"{len(files)} files were given", "name one scenario")
+            why = f"{len(files)} files were given, and {source_name(scenario)} is a scenario"
+            raise EmuError("a scenario is explained by itself", why, "give it alone, or manifests alone")
         text = piped.get(first)
         spec = (
             load_scenario(str(first), settings) if text is None else read_scenario(text, source_name(first), settings)
@@ -94,7 +98,9 @@ def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_jso
         _explain_scenario(spec, place, as_json)
         return
     if settings or place != "auto":
-        raise EmuError("--set and --on apply only to a scenario", f"{first} is a manifest", "remove them")
+        raise EmuError(
+            "--set and --on apply only to a scenario", f"{source_name(first)} is no scenario", "remove them"
+        )
     from emu.manifests.explaining import explain_files
 
     found = explain_files(files, piped)

@@ -253,12 +253,12 @@ def workload_of(manifests: Manifests) -> Document:
     documents = [one for one in manifests.documents if (one.group, one.kind) in _KINDS]
     documents = documents or [one for one in manifests.documents if one.kind == "Pod"]
     if len(documents) != 1:
-        found = ", ".join(one.title for one in manifests.documents) or "none"
+        found = ", ".join(f"{one.title} ({one.node.mark})" for one in manifests.documents) or "none"
         raise EmuError(
             "there is no one workload to make a scenario of",
             "a scenario runs one: a Service, Configuration or Revision of Knative, an InferenceService of KServe, "
             f"a Deployment with its HorizontalPodAutoscaler, or a Pod; the files have: {found}",
-            "give the file with that one",
+            "keep one of them" if documents else "give the file with that one",
         )
     return documents[0]
 

@@ -48,6 +48,12 @@ def _made(given: Node, source: str) -> Node:
     else:
         nodes = given.value if isinstance(given.value, list) else [given]
         manifests = manifests_of([one for one in nodes if isinstance(one, Node)])
+    if not manifests.documents:
+        raise EmuError(
+            f"{given.mark}: manifest: there is no workload in it",
+            "a service is made of a Service of Knative, an InferenceService, or a Deployment with its autoscaler",
+            "name a manifest by its path, or write its YAML here",
+        )
     made = _node(service_of(manifests, str(given.mark)), given.mark)
     put_places(Node(given.mark, {"pod": made}), workload_of(manifests), manifests, otherwise=given.mark)
     return made

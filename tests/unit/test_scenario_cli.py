@@ -27,6 +27,9 @@ def completed(incomplete: str, scenario: str | None = None) -> list[str]:
     return [item.value for item in complete_set(context, PARAM, incomplete)]
 
 
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: it}\nspec: {containers: [{name: c, image: x}]}\n"
+
+
 def test_the_list_has_every_scenario_with_its_question() -> None:
     """For people: a table."""
     result = CliRunner().invoke(scenarios, [], env={"COLUMNS": "200"})
@@ -139,7 +142,7 @@ def test_what_is_typed_before_is_known(words: list[str], incomplete: str, found:
     ("text", "begins"),
     [
         ("name: a\nquestion: b?\nload: {phases: [{name: c, type: constant, rate: 1, duration: 1s}]}\n", "a: b?"),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {name: it}\nspec: {containers: [{name: c, image: x}]}\n", "Pod it ("),
+        (POD, "Pod it ("),
         ("a: b\n", "emu: /dev/fd/"),
     ],
 )
@@ -153,3 +156,25 @@ def test_explain_reads_a_scenario_or_a_manifest_from_a_pipe(text: str, begins: s
     finally:
         os.close(out)
     assert result.output.startswith(begins)
+
+
+def test_explain_says_which_of_several_files_is_a_scenario(tmp_path: Path) -> None:
+    """Wherever it stands among manifests."""
+    path = tmp_path / "it.yaml"
+    path.write_text(POD, encoding="utf-8")
+    for words in ([str(path), "app-oom"], ["app-oom", str(path)]):
+        result = CliRunner().invoke(main, ["explain", *words])
+        assert result.exit_code == 2
+        assert result.output.startswith("emu: a scenario is explained by itself\n")
+        assert "2 files were given, and app-oom is a scenario" in result.output
+
+
+def test_of_several_workloads_each_is_named_with_its_place(tmp_path: Path) -> None:
+    """One file may have both."""
+    path = tmp_path / "it.yaml"
+    path.write_text(f"{POD}---\n{POD}", encoding="utf-8")
+    for command in ("init", "run"):
+        result = CliRunner().invoke(main, [command, str(path)])
+        assert result.exit_code == 2
+        assert f"Pod it ({path}:1:1), Pod it ({path}:6:1)" in result.output
+        assert "fix: keep one of them" in result.output
