@@ -178,7 +178,21 @@ def _service_node(made: Mapping[str, Any], component: Node | None, root: Node) -
     serving = next((one for key, one in _children(component) if key == "model" or _is_framework(one)), None)
     container = node_at(component, ("containers", 0)) if component is not None else None
     _overlay(node_at(whole, ("spec", "template", "spec", "containers", 0)), serving or container)
+    own = {_name_of(one): one for one in _items(component)}
+    for one in _items(node_at(whole, ("spec", "template", "spec")))[1:]:
+        _overlay(one, own.get(_name_of(one)))
     return whole
+
+
+def _items(pod: Node | None) -> list[Node]:
+    """Its containers."""
+    found = pod.child("containers") if pod is not None else None
+    return [one for one in found.value if isinstance(one, Node)] if found and isinstance(found.value, list) else []
+
+
+def _name_of(container: Node) -> object:
+    name = container.child("name")
+    return name.value if name is not None and isinstance(name.value, str) else None
 
 
 def _is_framework(node: Node) -> bool:

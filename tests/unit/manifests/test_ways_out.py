@@ -192,6 +192,17 @@ def test_numbers_of_kserve_as_texts_have_a_fix(tmp_path: Path) -> None:
     assert [one.fix for one in found.refusals] == ["write 60: it is in seconds", "write 1, without quotes"]
 
 
+def test_a_sidecar_of_a_predictor_is_refused_where_it_is(tmp_path: Path) -> None:
+    """As its serving container is; the rest of the Service has its place in none of the files."""
+    text = "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {name: x}\nspec: {predictor: "
+    containers = (
+        "[{name: c, image: a/b, ports: [{containerPort: 80}]}, {name: d, image: a, env: [{name: A, value: 4}]}]"
+    )
+    (found,) = explained(tmp_path, f"{text}{{containers: {containers}}}}}\n")
+    (refusal,) = found.refusals
+    assert "containers.1.env.0.value" in refusal.words and refusal.mark.line == 4
+
+
 def test_a_scale_that_kserve_drops_is_not_its_source(tmp_path: Path) -> None:
     """min-scale comes from minReplicas, and from KServe's default where that is absent."""
     (found,) = explained(tmp_path, ISVC % (f'{{{GROUP}/min-scale: "3"}}', ""))
