@@ -46,10 +46,11 @@ class DockerImages(DockerClient):
             return str((self._api.inspect_image(tag).get("Config") or {}).get("User") or "")
 
     def tag(self, image: str, tag: str) -> None:
-        """Give an image another name (`repository:tag`) besides."""
-        repository, _, version = tag.rpartition(":")
+        """Give an image another name (`repository:tag`, or `repository` for its tag `latest`) besides."""
+        registry, slash, name = tag.rpartition("/")
+        name, _, version = name.partition(":")
         with asking(f"cannot tag the image {image} as {tag}"):
-            self._api.tag(image, repository, version)
+            self._api.tag(image, f"{registry}{slash}{name}", version or "latest")
 
     def image_tags(self) -> list[tuple[str, int]]:
         """Every tag that the engine has, with its size in bytes."""

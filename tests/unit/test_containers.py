@@ -59,6 +59,37 @@ def test_an_image_s_configuration_is_written_as_docker_import_takes_it() -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "repository", "version"),
+    [
+        ("emu/base", "emu%2Fbase", "latest"),
+        ("emu/app:1", "emu%2Fapp", "1"),
+        ("registry.example:5000/app", "registry.example%3A5000%2Fapp", "latest"),
+    ],
+)
+def test_an_image_s_name_needs_no_tag(tmp_path: Path, name: str, repository: str, version: str) -> None:
+    """As in `docker tag`: it is `latest` then, and a registry's port is none."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "engine.sock"))
+        listener.listen()
+        asked: list[bytes] = []
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(connection.recv(4096).partition(b"\r\n")[0])
+                connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+        answering = threading.Thread(target=answer, daemon=True)
+        answering.start()
+        engine = Engine()
+        engine._client = docker.DockerClient(base_url=f"unix://{tmp_path}/engine.sock", version="1.41", timeout=60)
+        engine.tag("sha256:1", name)
+        answering.join()
+    assert f"repo={repository}".encode() in asked[0]
+    assert f"tag={version}".encode() in asked[0]
+
+
 @pytest.fixture
 def nobody(tmp_path: Path) -> Engine:
     """An engine that answered once, and whose socket is gone."""
