@@ -53,6 +53,8 @@ def _protocols(first: bytes) -> list[bytes]:
     while at < end:
         kind, size = _number(first, at), _number(first, at + 2)
         at += 4
+        if at + size > len(first):
+            return []  # the rest is still on its way: a part of a name is none that is known
         if kind == _ALPN:
             return _names(first[at + 2 : at + size])
         at += size
