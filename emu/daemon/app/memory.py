@@ -53,7 +53,10 @@ def touch(held: Iterable[object], size: int, begin: int, wanted: Callable[[], bo
             length = _length(space)
             while at < length and done < size and wanted():
                 part = min(TOUCH_BYTES, length - at, size - done)
-                view = ctypes.c_char.from_buffer(space)
+                try:
+                    view = ctypes.c_char.from_buffer(space)
+                except ValueError:  # given back since its length was asked
+                    break
                 ctypes.memmove(room, ctypes.addressof(view) + at, part)
                 del view
                 at, done = at + part, done + part
@@ -62,7 +65,10 @@ def touch(held: Iterable[object], size: int, begin: int, wanted: Callable[[], bo
 
 
 def _length(space: mmap.mmap) -> int:
-    return 0 if space.closed else len(space)
+    try:
+        return len(space)
+    except ValueError:  # it is closed
+        return 0
 
 
 def fill(space: mmap.mmap, wanted: Callable[[], bool] = lambda: True, *, zeros: float = 0.0) -> None:

@@ -242,6 +242,17 @@ def test_each_page_that_is_held_is_touched_in_its_turn() -> None:
     assert touch(spaces[:1], 4096, 0) == 0
 
 
+def test_memory_may_be_given_back_while_it_is_touched() -> None:
+    """Between two looks at it: its rest is left out, and the others' is touched."""
+    spaces = [reserve(3 * 4096), reserve(5 * 4096)]
+
+    def wanted() -> bool:
+        spaces[0].close()
+        return True
+
+    assert touch(spaces, 9 * 4096, 0, wanted) == 9 * 4096
+
+
 def test_a_file_is_written_to_its_length(app: Daemon, tmp_path: Path) -> None:
     """With bytes that do not repeat from page to page."""
     answer, _ = ask(app, Work(write_file="out", write_bytes=3 * MIB + 7))
