@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -163,12 +164,13 @@ class DockerImages(DockerClient):
         self.tag(image, tag)
 
     def _write_out(self, failed: str) -> None:
-        """Have what the engine made on its disk before it has its name, where that disk is this machine's: a sandbox
-        may be killed any time, and its next one would find the image, and files without what is in them.
+        """Have what the engine made on its disk before it has its name, where that disk is this machine's and may be
+        looked at, as in a sandbox by root: that may be killed any time, and its next one would find the image, and
+        files without what is in them.
         """
         with asking(failed):
             folder = Path(str(self._api.info().get("DockerRootDir") or "/var/lib/docker"))
-        if folder.is_dir():
+        if os.access(folder, os.R_OK):
             command.run(["sync", "-f", str(folder)], what=failed, fix=FIX, timeout_s=_WRITE_OUT_S)
 
 
