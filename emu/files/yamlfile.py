@@ -49,8 +49,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _LONGEST_NUMBER = 40
-_TEMPLATE = re.compile(r"\{\{[-~]?[ \t]*[.$\w]|\{%")
-"""What Helm and Jinja fill in."""
+_TEMPLATE = re.compile(r"^[^'\"#\n]*(\{\{[-~]?[ \t]*[.$\w]|\{%)", re.MULTILINE)
+"""What Helm and Jinja fill in; in quotes it may be a template of something else, of a log's lines for example."""
 _SECRETS = frozenset(("secrets", "stringData", "data"))
 """Keys of a scenario and of a manifest, below which are the values of Secrets (a ConfigMap has `data`, too)."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")

@@ -173,6 +173,13 @@ def test_a_template_is_to_be_filled_in_first(tmp_path: Path, text: str) -> None:
     assert refused.value.fix == "it is a template: fill it in first, a chart with `helm template`"
 
 
+def test_a_template_in_quotes_is_not_what_is_wrong(tmp_path: Path) -> None:
+    """Of a log's lines, or of an alert's text: the mistake is elsewhere."""
+    with pytest.raises(EmuError) as refused:
+        explained(tmp_path, 'line: \'{"method": "{{.Request.Method}}"}\'\npod:\n\tname: a\n')
+    assert refused.value.fix == "indent with spaces: YAML allows no tabs there"
+
+
 def test_what_kserve_does_not_read_is_said(tmp_path: Path) -> None:
     """A field as an annotation, one of v1alpha2, a container's in the user's own path."""
     annotations = '{serving.kserve.io/scaleTarget: "1", serving.kserve.io/min-scale: "0"}'
