@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from emu.daemon.http import client_hello
 
 PEEK_BYTES = 18 * 1024
 """A ClientHello is one record at most."""
+PAUSE_S = 1.0
+"""So long nothing is accepted once there is no room for another connection (as asyncio does)."""
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class TlsListener:
@@ -38,7 +42,11 @@ class TlsListener:
         self._shaking: set[asyncio.Task[None]] = set()
         listener.setblocking(False)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(listener, self._accept)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
         """Listen no more; handshakes that are under way end."""
@@ -55,8 +63,12 @@ class TlsListener:
                     client, _ = self._listener.accept()
                 except BlockingIOError:
                     raise
-                except OSError:
-                    return  # it has gone again, or there are no descriptors: the rest waits
+                except OSError as failed:
+                    if failed.errno in _NO_ROOM:
+                        # It would be readable all the time.
+                        self._loop.remove_reader(self._listener)
+                        self._loop.call_later(PAUSE_S, self._listen)
+                    return
                 client.setblocking(False)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 task = self._loop.create_task(self._shake(client))
@@ -64,7 +76,12 @@ class TlsListener:
                 task.add_done_callback(self._shaking.discard)
 
     async def _shake(self, client: socket.socket) -> None:
-        with client.dup() as second:
+        try:
+            second = client.dup()
+        except OSError:  # no room for another descriptor
+            client.close()
+            return
+        with second:
             try:
                 first = await asyncio.wait_for(self._first(second), self._first_limit_s)
             except (OSError, TimeoutError, asyncio.CancelledError):
