@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from cgroups.mount import find_cgroup2
 from emu.messages import QUEUE_PORT
 from emu.messages.work import Work
@@ -211,11 +213,10 @@ def left_by_processes() -> list[str]:
 
 
 def _command_lines() -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
+    """Of all processes but this one's children: its own spawner, if it has one, runs as long as it does."""
+    for process in psutil.process_iter(["cmdline", "ppid"]):
+        if process.info["ppid"] != os.getpid():
+            yield " ".join(process.info["cmdline"] or ())
 
 
 def eventually(deadline_s: float = DEADLINE_S) -> Iterator[None]:
