@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from emu.daemon.http.chunks import ChunkReader
 from emu.daemon.http.reply import connected, read_head
+from emu.daemon.within import within
 from emu.messages import ACTIVATOR_PROBE_AGENT, NETWORK_PROBE_HEADER
 from emu.policy.activation import PROBE_LIMIT_S
 
@@ -24,7 +25,7 @@ def probe_request(address: str, port: int) -> bytes:
 async def healthy(address: str, port: int) -> bool:
     """Whether queue-proxy says, in time, that the app is ready."""
     try:
-        return await asyncio.wait_for(_asked(address, port), PROBE_LIMIT_S)
+        return await within(PROBE_LIMIT_S, _asked(address, port))
     except (TimeoutError, OSError, EOFError, ValueError, asyncio.LimitOverrunError):
         return False
 

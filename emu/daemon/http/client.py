@@ -10,6 +10,7 @@ from emu.daemon.http import answer_reader, forward, heads, http1
 from emu.daemon.http.chunks import ChunkReader
 from emu.daemon.http.flow import BODY_READ_BYTES, WRITE_BUFFER_BYTES, Stuck, write_pieces
 from emu.daemon.http.known import Known
+from emu.daemon.within import within
 
 MAX_ANSWER_HEAD_BYTES = 10 << 20
 """Longest head, or trailers, of an answer (net/http's transport, MaxResponseHeaderBytes)."""
@@ -388,7 +389,7 @@ async def connect(
     connection.server = (host, port)
     opening = asyncio.get_running_loop().create_connection(lambda: connection, host, port)
     try:
-        await (opening if limit_s is None else asyncio.wait_for(opening, limit_s))
+        await (opening if limit_s is None else within(limit_s, opening))
         if connection.closed:
             raise EarlyEndError(connection)
     except BaseException:

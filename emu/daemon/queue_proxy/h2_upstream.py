@@ -16,6 +16,7 @@ from emu.daemon.http.h2_stream import Piece, Stream
 from emu.daemon.http.http1 import Headers
 from emu.daemon.http.upstream import DialError, chance, go_words, timeout_words
 from emu.daemon.queue_proxy.h2_known import KnownAnswer
+from emu.daemon.within import within
 from emu.policy.timeouts import dial_limits
 
 APP_WINDOW_BYTES = 4 << 20
@@ -402,7 +403,7 @@ class Http2Connections:
                 await asyncio.sleep(pause_s)
             try:
                 opening = loop.create_connection(AppConnection, self._host, self._port)
-                return (await asyncio.wait_for(opening, limit_s))[1]
+                return (await within(limit_s, opening))[1]
             except TimeoutError:
                 continue
             except OSError as failed:

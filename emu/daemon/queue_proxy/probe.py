@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from emu.daemon.http.reply import connected, read_head
+from emu.daemon.within import within
 from emu.messages import KUBE_PROBE_AGENT
 from emu.policy.grpc_health import METHOD, request
 
@@ -111,7 +112,7 @@ class _Probe:
 
     async def _try(self, limit_s: float) -> bool:
         try:
-            return await asyncio.wait_for(self._once(), limit_s)
+            return await within(limit_s, self._once())
         except (TimeoutError, OSError, ValueError, EOFError, asyncio.LimitOverrunError):
             return False
 
