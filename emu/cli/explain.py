@@ -139,7 +139,8 @@ def init(files: tuple[Path, ...]) -> None:
     """
     from emu.manifests.documents import read_manifests
     from emu.manifests.places import put_places
-    from emu.manifests.starting import scenario_of, workload_of
+    from emu.manifests.starting import scenario_of
+    from emu.manifests.starting_workload import workload_of
     from emu.scenario.reading import read_scenario
 
     manifests = read_manifests(files)

@@ -143,7 +143,8 @@ def _load(names: Sequence[str], settings: Sequence[str]) -> ScenarioSpec:
         raise EmuError("emu run takes one scenario, or manifests", why, "run one after the other")
     from emu.manifests.documents import manifests_in
     from emu.manifests.places import put_places
-    from emu.manifests.starting import scenario_of, workload_of
+    from emu.manifests.starting import scenario_of
+    from emu.manifests.starting_workload import workload_of
 
     source = ", ".join(map(source_name, paths))
     manifests = manifests_in(texts)

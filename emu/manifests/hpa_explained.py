@@ -10,12 +10,13 @@ from emu.manifests.decode import decode
 from emu.manifests.documents import KSERVE, SERVING, Document, Manifests
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, place, source_of
 from emu.manifests.hpa import refused
+from emu.manifests.starting_hpa import requested_by, spec_of
 from emu.policy.hpa.form import behavior_of
+from emu.policy.hpa.measurable import unmeasurable
 from emu.policy.hpa.spec import HpaSpec as Policy
 from emu.policy.hpa.spec import ScalingRules, defaulted
 
 Spec = dict[str, Any]
-_UTILIZATION = "averageUtilization"
 
 
 def explain_hpa(made: Explanation, spec: Spec, manifests: Manifests) -> None:
@@ -102,12 +103,8 @@ def _target(made: Explanation, spec: Spec, scaled: Document) -> None:
         return
     workload: Spec = read.value.get("spec") or {}
     containers: list[Spec] = ((workload.get("template") or {}).get("spec") or {}).get("containers") or []
-    for resource, container in _without_request(spec, containers):
-        made.note(
-            f"container {container} of {scaled.title} requests no {resource}: no share of its requests can be made "
-            f"(missing request for {resource} in container {container}), and the metric scales nothing",
-            place(root, "spec.metrics"),
-        )
+    for words in _unmeasurable(spec, containers, scaled.title):
+        made.note(words, place(root, "spec.metrics"))
     if workload.get("replicas") == 0:
         words = f"{scaled.title} says replicas 0, which switches the autoscaler off (ScalingDisabled): nothing runs"
         made.note(words, place(scaled.node, "spec.replicas"))
@@ -119,16 +116,22 @@ def _target(made: Explanation, spec: Spec, scaled: Document) -> None:
         )
 
 
-def _without_request(spec: Spec, containers: list[Spec]) -> Iterator[tuple[str, str]]:
-    """Resources whose share is asked for, with a container that requests none of it; a limit is a request."""
-    metrics = spec.get("metrics") or [{"resource": {"name": "cpu", "target": {_UTILIZATION: 80}}}]
-    for metric in metrics:
-        source: Spec = metric.get("resource") or metric.get("containerResource") or {}
-        if (source.get("target") or {}).get(_UTILIZATION) is None:
+def _unmeasurable(spec: Spec, containers: list[Spec], title: str) -> Iterator[str]:
+    """What is said of metrics that the controller can make nothing of."""
+    policy, _ = spec_of(spec)
+    if spec.get("metrics") and not policy.metrics:  # an adapter has all of them
+        return
+    requested = {str(one.get("name", "?")): requested_by(one) for one in containers}
+    for one in unmeasurable(policy, requested):
+        if one.absent:
+            yield (
+                f"{title} has no container {one.containers[0]}: its {one.metric.name} is never read "
+                f"({one.reason}: {one.words}), and the metric scales nothing"
+            )
             continue
-        for container in containers:
-            if source.get("container", container.get("name")) != container.get("name"):
-                continue
-            resources: Spec = container.get("resources") or {}
-            if not any((resources.get(key) or {}).get(source["name"]) for key in ("requests", "limits")):
-                yield str(source["name"]), str(container.get("name", "?"))
+        for container in one.containers:
+            yield (
+                f"container {container} of {title} requests no {one.metric.name}: no share of its requests can be "
+                f"made ({one.reason}: missing request for {one.metric.name} in container {container}), and the "
+                "metric scales nothing"
+            )

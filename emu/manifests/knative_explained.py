@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emu.files.nearest import hint
@@ -18,12 +18,15 @@ from emu.manifests.knative import defaulted, revision_annotations, revision_spec
 from emu.manifests.knative_notes import annotation_notes, unknown_notes
 from emu.manifests.kubernetes_containers import refused_devices, refused_variables
 from emu.manifests.starting_env import Objects
+from emu.manifests.starting_hpa import requested_by
 from emu.manifests.waysout import of_type
+from emu.messages import QUEUE_PROXY
 from emu.policy.autoscaling import settings as scaling
 from emu.policy.golang import format_duration, parse_duration, parse_float
 from emu.policy.hpa import knative as hpa
 from emu.policy.hpa.form import quantity
-from emu.policy.hpa.spec import Metric
+from emu.policy.hpa.measurable import unmeasurable
+from emu.policy.hpa.spec import HpaSpec, Metric
 from emu.policy.quantity import parse_amount
 
 _WEBHOOK = "Knative's webhook"
@@ -292,7 +295,7 @@ class _Revision:
             self._setting(known.WINDOW, ""),
             "nil: Kubernetes' older rules" if spec.behavior is None else "",
         )
-        self._hpa_notes(settings)
+        self._hpa_notes(settings, spec)
 
     def _share(self, metric: Metric) -> str:
         """What a percentage of the CPU comes to."""
@@ -301,12 +304,14 @@ class _Revision:
         asked = [_asked(one, "cpu") for one in self.spec["containers"]]
         sidecar = self.config.deployment.queue_requests.get("cpu", "0")
         if not all(asked):
-            return "a container requests no cpu: the metric cannot be made, and nothing scales"
+            return ""
         share = sum(asked) * (metric.target or 0) / 100
         return f"{share:g} CPU of the containers' {sum(asked):g}, and of queue-proxy's {sidecar}"
 
-    def _hpa_notes(self, settings: hpa.HpaSettings) -> None:
+    def _hpa_notes(self, settings: hpa.HpaSettings, spec: HpaSpec) -> None:
         made = self.made
+        for words in _without_requests(spec, self.spec["containers"], self.config):
+            made.note(words)
         mark = self._mark_of(known.TARGET)
         if settings.metric == "memory" and settings.target is not None:
             made.note(f"target {settings.target:g} is MiB for memory, not a percentage", mark)
@@ -374,3 +379,15 @@ def _asked(container: Mapping[str, Any], resource: str) -> float:
     resources = container.get("resources", {})
     given = resources.get("requests", {}).get(resource) or resources.get("limits", {}).get(resource)
     return float(parse_amount(given)) if given else 0.0
+
+
+def _without_requests(spec: HpaSpec, containers: list[dict[str, Any]], config: ClusterConfig) -> Iterator[str]:
+    """What is said of each container without a request that a share is made of."""
+    asked = {QUEUE_PROXY: set(config.deployment.queue_requests)}
+    asked |= {str(one.get("name", "?")): requested_by(one) for one in containers}
+    for one in unmeasurable(spec, asked):
+        for container in one.containers:
+            yield (
+                f"container {container} requests no {one.metric.name}: no share of its requests can be made "
+                f"({one.reason}: missing request for {one.metric.name} in container {container}), and nothing scales"
+            )

@@ -140,11 +140,12 @@ def _metric(given: Mapping[str, Any]) -> Metric | None:
 
 
 def load_for(spec: HpaSpec, containers: Sequence[Mapping[str, Any]], limit_bytes: int | None) -> list[Lines]:
-    """Phases for the first metric: CPU to burn, or memory to hold, that up to three pods are wanted for.
-    `containers` have the resources that count; `limit_bytes` is the serving container's limit.
+    """Phases for the first metric that can be read: CPU to burn, or memory to hold, that up to three pods are wanted
+    for. `containers` have the resources that count; `limit_bytes` is the serving container's limit.
     """
     spec = defaulted(spec)
-    metric, pods = spec.metrics[0], min(spec.max_replicas, _PODS)
+    pods = min(spec.max_replicas, _PODS)
+    metric = next((one for one in spec.metrics if _in_a_pod(one, containers)), spec.metrics[0])
     in_a_pod = _in_a_pod(metric, containers)
     if metric.name == "memory":
         return _memory_phases(metric, in_a_pod, pods, limit_bytes)
@@ -213,3 +214,9 @@ def _aim(metric: Metric, in_a_pod: float, got: float) -> str:
     pods = "1 pod" if wanted == 1 else f"{wanted} pods"
     share = f"{metric.target} % of the requests, " if metric.type == "Utilization" else ""
     return f"at {share}{amount(metric.name, int(in_a_pod))}, in each pod that is {pods}"
+
+
+def requested_by(container: Mapping[str, Any]) -> set[str]:
+    """The resources that a container requests; a limit without a request is one."""
+    resources: Mapping[str, Any] = container.get("resources") or {}
+    return {name for kind in ("requests", "limits") for name in resources.get(kind) or {}}

@@ -31,7 +31,8 @@ def _made(given: Node, source: str) -> Node:
     """The keys of a service that a manifest makes: a file, YAML in a text, or its keys themselves."""
     from emu.manifests.documents import manifests_of, read_manifests  # few scenarios need it
     from emu.manifests.places import put_places
-    from emu.manifests.starting import service_of, workload_of
+    from emu.manifests.starting import service_of
+    from emu.manifests.starting_workload import workload_of
 
     if isinstance(given.value, str) and "\n" not in given.value:
         beside = Path(source).parent / given.value

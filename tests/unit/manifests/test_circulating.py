@@ -265,7 +265,7 @@ def test_a_tolerance_of_a_behavior_is_left_out(tmp_path: Path, tolerance: str) -
         f"behavior: {{scaleUp: {{tolerance: {tolerance}, stabilizationWindowSeconds: 7}}}}",
     )
     path = tmp_path / "web.yaml"
-    path.write_text(f"{DEPLOYMENT % ('minReadySeconds: 0', '{}')}---\n{hpa}", encoding="utf-8")
+    path.write_text(f"{DEPLOYMENT % ('minReadySeconds: 0', '{requests: {cpu: 1}}')}---\n{hpa}", encoding="utf-8")
     made = scenario_of(read_manifests([path]))
     assert "stabilizationWindowSeconds: 7" in made and "tolerance:" not in made
     assert "the tolerance of its behavior: the controller's own counts" in made

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from emu.cli.main import main
 from emu.errors import EmuError
 from emu.manifests.documents import read_manifests
-from emu.manifests.starting import HPA, scenario_of
+from emu.manifests.starting import scenario_of
+from emu.manifests.starting_scaling import HPA
 from emu.policy.autoscaling.settings import ClusterConfig, Settings, settings_for
 from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingPolicy, ScalingRules
 from emu.policy.kubelet.objectfiles import Content, contents
@@ -149,7 +150,10 @@ def test_knatives_class_hpa_keeps_its_annotations(tmp_path: Path) -> None:
     assert asked is not None and asked.is_hpa
     assert (asked.metric, asked.target, asked.min_scale, asked.max_scale) == ("memory", 80, 0, 5)
     assert spec.load.phases[0].request.do is not None and spec.load.phases[0].request.do.hold > 0
-    spec = of_service(tmp_path, **{"class": HPA, "target": "70", "window": "20s", "panic_window_percentage": "20"})
+    of_service(tmp_path, **{"class": HPA, "target": "70", "window": "20s", "panic_window_percentage": "20"})
+    path = tmp_path / "shop.yaml"
+    path.write_text(path.read_text().replace("/shop}", "/shop, resources: {requests: {cpu: 100m}}}"))
+    spec = of(path)
     asked = spec.pod.autoscaling
     assert asked is not None
     rules = ScalingRules(window_s=20.0)
