@@ -10,13 +10,16 @@ from emu.files.yamlfile import Mark, Node
 from emu.manifests.annotations import MAX_SCALE, METRIC, MIN_SCALE, TARGET
 from emu.manifests.clusterconfig import ClusterConfig
 from emu.manifests.containers_explained import explain_resources, probe_text
+from emu.manifests.decode import decode
 from emu.manifests.documents import KSERVE, KSERVE_CONFIG, SERVING, Document, Manifests
 from emu.manifests.explanation import Explanation, Refusal, Value, found, node_at, place
 from emu.manifests.knative_explained import explain_knative
 from emu.manifests.kserve.keys import ClusterConfig as KServeConfig
 from emu.manifests.kserve.keys import Finding
 from emu.manifests.kserve.runtimes import BUILT_IN
+from emu.manifests.kserve.schema import of_runtime
 from emu.manifests.kserve.service import Made, Workload, made_of
+from emu.manifests.kubernetes_refusals import all_refused
 from emu.manifests.starting_env import objects_of
 from emu.manifests.waysout import of_type
 
@@ -24,6 +27,7 @@ _RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
 _THERE = "spec.template.spec.containers"
 """Where a component's containers are in the Knative Service that is made of it."""
 _BY = Mark("KServe")
+_OF_DEPLOYMENT = "the API server, of the Deployment that KServe makes,"
 _FROM = {
     TARGET.key: "scaleTarget",
     METRIC.key: "scaleMetric",
@@ -42,6 +46,7 @@ def explain_kserve(document: Document, config: ClusterConfig, manifests: Manifes
     """What becomes of an InferenceService; a ServingRuntime is only taken along."""
     made = Explanation(document)
     if document.kind in _RUNTIMES:
+        made.refusals = [_refusal(one, document.node) for one in of_runtime(document.node.plain())]
         made.note(f"{document.kind} {document.name} is used by the InferenceServices among the files")
         return made
     result: Made = made_of(document.node.plain(), read_config(manifests.maps, config), runtimes_of(manifests))
@@ -120,6 +125,7 @@ def _workload(made: Explanation, workload: Workload, config: ClusterConfig, mani
         made.refusals += made_of_it.refusals
     else:
         _standard(made, workload, component)
+        _refuse_deployment(made, workload)
     for kind, containers in (("init container", workload.init_containers), ("sidecar", workload.sidecars)):
         for container in containers:
             name = f"{part}: {container['name']}"
@@ -158,6 +164,21 @@ def _standard(made: Explanation, workload: Workload, component: Node | None) -> 
         for kind in ("readiness", "liveness", "startup"):
             if f"{kind}Probe" in container:
                 made.add(f"{name}: {kind}", probe_text(container[f"{kind}Probe"]), "derived", "the kubelet runs it")
+
+
+def _refuse_deployment(made: Explanation, workload: Workload) -> None:
+    """What the API server refuses of the Deployment: then KServe has taken the InferenceService, and no pod comes."""
+    read = decode(_node(workload.object, _BY), "Deployment")
+    if read.misfits:  # of a serving runtime that is refused itself
+        return
+    spec = read.value["spec"]
+    way = ("spec", "template", "spec")
+    root = made.document.node
+    has_model = node_at(root, ("spec", workload.part, "model")) is not None
+    for path, words in all_refused("Deployment", read.value["metadata"], spec, spec["template"]["spec"], way):
+        key = path.replace(".".join(way), f"spec.{workload.part}")
+        key = key.replace(f"spec.{workload.part}.containers[0]", f"spec.{workload.part}.model") if has_model else key
+        made.refusals.append(Refusal(f"{path}: {words}", place(root, key), _OF_DEPLOYMENT))
 
 
 def _at(component: Node | None, key: str) -> str:

@@ -182,6 +182,8 @@ def _overlay(made: Node, given: _There) -> None:
         for number, node in enumerate(made.value):
             if (below := given.child(number)) is not None:
                 _overlay(node, below)
+    elif given.node.text:
+        made.text = given.node.text
 
 
 def _spread(node: Node, mark: Mark) -> None:

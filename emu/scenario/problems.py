@@ -127,8 +127,7 @@ def _path(detail: dict[str, Any]) -> Path:
 def _problem(detail: dict[str, Any], root: Node) -> Problem:
     path = _path(detail)
     kind, context = detail["type"], detail.get("ctx", {})
-    if "secrets" in path:
-        detail = {**detail, "input": MASK}
+    detail = {**detail, "input": MASK if "secrets" in path else _as_written(path, root, detail.get("input"))}
     if kind == "extra_forbidden":
         return _unknown_key(path, root)
     if kind == "missing":
@@ -140,6 +139,16 @@ def _problem(detail: dict[str, Any], root: Node) -> Problem:
         what, why = _mistyped(kind, context, detail, key)
         fix = _remedy(key, detail.get("input"))
     return Problem(mark_of(path, root), path, what, why, fix)
+
+
+def _as_written(path: Path, root: Node, given: Any) -> Any:
+    """The value as its user wrote it: of a scenario that was made of manifests, theirs."""
+    node: Node | None = root
+    for step in path:
+        node = node.child(step) if node is not None else None
+    if node is None or not node.mark.path or not node.text:
+        return given
+    return int(node.text) if node.text.isascii() and node.text.isdigit() and len(node.text) < 20 else node.text
 
 
 def _unknown_key(path: Path, root: Node) -> Problem:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from emu.manifests.kserve.keys import FRAMEWORKS, Finding, Yaml
+from emu.manifests.kserve.keys import FRAMEWORKS, Finding, Yaml, mapping
+from emu.manifests.schema import OBJECTS
 from emu.policy.quantity import parse_amount
 
 _INTEGERS = (
@@ -68,12 +69,77 @@ _WORDS = {
 }
 _QUANTITIES = ("averageValue", "value")
 _TEXT_MAPS = ("annotations", "labels")
+_POD, _CONTAINER = OBJECTS["PodSpec"], OBJECTS["Container"]
+_SCALARS = {"s": "string", "bytes": "string", "b": "boolean", "i32": "integer", "i64": "integer"}
 _AMOUNTS = ("requests", "limits")
 
 
 def misfits(isvc: Yaml) -> list[Finding]:
     """What does not fit, each with its field."""
-    return [replace(one, by="the API server") for one in _below("", isvc)]
+    found = dict.fromkeys([*_below("", isvc), *_of_components(isvc)])
+    return [replace(one, by="the API server") for one in found]
+
+
+def of_runtime(runtime: Yaml) -> list[Finding]:
+    """The same of a ServingRuntime's pods."""
+    spec = mapping(runtime.get("spec"))
+    found = [one for key in spec if key in _POD for one in _typed(f"spec.{key}", spec[key], _POD[key])]
+    return [replace(one, by="the API server") for one in found]
+
+
+def _of_components(isvc: Yaml) -> Iterator[Finding]:
+    """What a component has of a pod and its containers, each value by its type."""
+    spec = mapping(isvc.get("spec"))
+    for part in ("predictor", "transformer", "explainer"):
+        component = mapping(spec.get(part))
+        worker = mapping(component.get("workerSpec"))
+        for path, pod in ((f"spec.{part}", component), (f"spec.{part}.workerSpec", worker)):
+            for key in pod:
+                if key in _POD:
+                    yield from _typed(f"{path}.{key}", pod[key], _POD[key])
+        for name in ("model", "art", *FRAMEWORKS):
+            container = mapping(component.get(name))
+            for key in container:
+                if key in _CONTAINER:
+                    yield from _typed(f"spec.{part}.{name}.{key}", container[key], _CONTAINER[key])
+
+
+def _typed(at: str, value: Any, kind: str) -> Iterator[Finding]:
+    """By the shapes of `emu.manifests.schema`."""
+    kind = kind.lstrip("*")
+    shape = kind.partition(":")[0]
+    if value is None or kind == "any":
+        return
+    if kind.startswith("[]"):
+        if not isinstance(value, list):
+            yield _unfit(at, "array", value)
+            return
+        for number, one in enumerate(value):
+            yield from _typed(f"{at}[{number}]", one, kind[2:])
+    elif kind.startswith("{}") or shape in OBJECTS:
+        if not isinstance(value, Mapping):
+            yield _unfit(at, "object", value)
+            return
+        for name, one in value.items():
+            below = kind[2:] if kind.startswith("{}") else OBJECTS[shape].get(str(name), "any")
+            yield from _typed(f"{at}.{name}", one, below)
+    elif shape == "q":
+        if wrong := _no_quantity(value):
+            yield Finding(f"{at}: {wrong}", at)
+    elif (wanted := _SCALARS.get(shape)) is not None and not _is(value, wanted):
+        yield _unfit(at, wanted, value)
+
+
+def _is(value: Any, wanted: str) -> bool:
+    if wanted == "integer":
+        if isinstance(value, float):
+            return value.is_integer()
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, bool if wanted == "boolean" else str)
+
+
+def _unfit(at: str, wanted: str, value: Any) -> Finding:
+    return Finding(f"{at}: {_not(wanted, value).replace('PATH', at)}", at)
 
 
 def _below(path: str, value: Yaml) -> Iterator[Finding]:
@@ -81,6 +147,11 @@ def _below(path: str, value: Yaml) -> Iterator[Finding]:
         if item is None:
             continue
         at = f"{path}.{key}" if path else str(key)
+        if key in (*_LISTS, *_TEXT_LISTS) and isinstance(item, list):
+            wanted = "string" if key in _TEXT_LISTS else "object"
+            for number, entry in enumerate(item):
+                if not isinstance(entry, str if key in _TEXT_LISTS else Mapping):
+                    yield _unfit(f"{at}[{number}]", wanted, entry)
         wrong = _wrong(path, str(key), item)
         if wrong:
             yield Finding(f"{at}: {wrong.replace('PATH', at)}", at)
@@ -114,7 +185,7 @@ def _wrong(path: str, key: str, item: Any) -> str:
     if (key in _OBJECTS and not _scalar_there(path, key)) and not isinstance(item, Mapping):
         return _not("object", item)
     if key in (*_LISTS, *_TEXT_LISTS):
-        return _wrong_list(key, item)
+        return "" if isinstance(item, list) else _not("array", item)
     if key in _TEXTS and not isinstance(item, str):
         return _not("string", item)
     if key in _WORDS and item not in _WORDS[key]:
@@ -128,16 +199,6 @@ def _wrong(path: str, key: str, item: Any) -> str:
 def _scalar_there(path: str, key: str) -> bool:
     """A key of that name is text elsewhere: not in a component."""
     return key == "resource" and path.endswith("resourceFieldRef")
-
-
-def _wrong_list(key: str, item: Any) -> str:
-    if not isinstance(item, list):
-        return _not("array", item)
-    texts = key in _TEXT_LISTS
-    for entry in item:
-        if not isinstance(entry, str if texts else Mapping):
-            return _not("string" if texts else "object", entry)
-    return ""
 
 
 def _no_quantity(value: Any) -> str:
