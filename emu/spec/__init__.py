@@ -14,7 +14,6 @@ from emu.spec.container import (
     ContainerSpec,
     FileSpec,
     InitContainerSpec,
-    MemoryControls,
     QueueProxySpec,
     Resources,
     SidecarSpec,
@@ -24,6 +23,7 @@ from emu.spec.freezer import FreezerSpec
 from emu.spec.io import IoControls, IoCostSpec, IoMaxSpec, IoRates, NodeIo
 from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
+from emu.spec.memory import MemoryControls
 from emu.spec.pod import PodMemory, PodSpec, RestartPolicy
 from emu.spec.pods import NamedPodSpec, PlainContainerSpec
 from emu.spec.probes import ExecSpec, GrpcSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec

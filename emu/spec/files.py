@@ -9,7 +9,7 @@ from emu.spec.pod import PodSpec
 from emu.spec.pods import NamedPodSpec
 from emu.spec.request import RequestModel, WorkSpec
 from emu.spec.values import SpecError
-from emu.spec.volumes import Place, located
+from emu.spec.volumes import Place, check_writable, located
 
 
 def check(pod: PodSpec, requests: Sequence[tuple[Place, RequestModel]]) -> None:
@@ -31,6 +31,8 @@ def check(pod: PodSpec, requests: Sequence[tuple[Place, RequestModel]]) -> None:
                     fix="mount one there (pod.app.volumeMounts), or give a path in one that it mounts",
                     at=(*at, "request", "do", name),
                 )
+        if do.write_file is not None:
+            check_writable(do.write_file, mounts, pod.volumes, (*at, "request", "do", "writeFile"))
         if do.read_file is not None and do.read_file not in made and not _may_be_there(pod, do.read_file):
             raise SpecError(
                 f"no phase or key creates the file {do.read_file!r}",

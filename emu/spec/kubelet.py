@@ -271,6 +271,14 @@ class KubeletSpec(Model):
         if alone is not None:
             why = "without a threshold nothing is evicted"
             raise SpecError(f"{alone} has no effect", why=why, fix="add evictionHard or evictionSoft", at=(alone,))
+        graces = {
+            "evictionSoftGracePeriod": self.eviction_soft_grace_period,
+            "evictionMaxPodGracePeriod": self.eviction_max_pod_grace_period,
+        }
+        alone = next((key for key, given in graces.items() if given and not self.eviction_soft), None)
+        if alone is not None:
+            why = "it is about soft thresholds: a pod that is evicted for a hard one is killed at once"
+            raise SpecError(f"{alone} has no effect", why=why, fix="add evictionSoft, or remove it", at=(alone,))
 
     def _check_amounts(self) -> None:
         """In the kubelet's words, each key by itself first: then the error is at its place."""

@@ -180,10 +180,37 @@ class PhaseModel(Model):
             if getattr(self, key) and key not in takes:
                 raise SpecError(
                     f"a phase of type {self.type} has no `{to_camel(key)}`",
-                    why=f"its shape is given by {listed(takes)}",
+                    why=f"its shape is given by {listed(takes)}" if takes else "it sends no request",
                     fix=f"remove `{to_camel(key)}`, or change the type",
                     at=(to_camel(key),),
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _does_what_its_type_can(self) -> Self:
+        if self.think and self.type != "closed":
+            raise SpecError(
+                f"a phase of type {self.type} has no `think`",
+                why="its requests do not wait for answers; the clients of a closed loop do",
+                fix="remove `think`, or use type closed",
+                at=("think",),
+            )
+        if self.type == "pause":
+            for key in ("count", "request"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise SpecError(
+                        f"a phase of type pause has no `{key}`",
+                        why="it sends no request",
+                        fix=f"remove `{key}`, or change the type",
+                        at=(key,),
+                    )
+        if self.after_answers and self.start is not None:
+            raise SpecError(
+                "a phase has either `start` or `afterAnswers`, not both",
+                why="`start` is a fixed time, and `afterAnswers` waits for the phases before",
+                fix="remove one of them",
+                at=("start",),
+            )
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from emu.messages import APP, QUEUE_PROXY
 from emu.policy.image_names import ImageChoice
-from emu.spec import environment, volumes
+from emu.spec import environment, running, scaled, volumes
 from emu.spec.autoscaling import AutoscalingSpec
 from emu.spec.container import (
     AppSpec,
@@ -34,12 +34,13 @@ from emu.spec.priority import Prioritized
 from emu.spec.probes import ExecSpec
 from emu.spec.values import MIB, Bytes, Limit, Model, Seconds, SpecError, Whole, distinct, number, startable
 from emu.spec.volumes import Place, VolumeSpec
+from emu.units import format_bytes, format_seconds
 
 QUEUE_PROXY_PORTS = (8008, 8012, 8013, 8022, 8112, 9090, 9091)
 """What queue-proxy opens, or may (pkg/networking/constants.go)."""
 KUBERNETES_GRACE_S = 30
 """terminationGracePeriodSeconds, where neither its user nor Knative sets it."""
-_OF_KNATIVE = (
+OF_KNATIVE = (
     "queue_proxy",
     "container_concurrency",
     "timeout_seconds",
@@ -63,6 +64,18 @@ class BackOff(Model):
     """A container that ran this long starts again without back-off."""
     scale: Annotated[float, BeforeValidator(number), Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
     """A factor for all three times: 0.1 shows in one minute what normally takes ten."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.initial > self.max:
+            raise SpecError(
+                f"the initial back-off of {format_seconds(self.initial)} is above the maximum of "
+                f"{format_seconds(self.max)}",
+                why="it is doubled with each restart, up to the maximum",
+                fix="lower `initial`, or raise `max`",
+                at=("initial",),
+            )
+        return self
 
 
 class PodMemory(Model):
@@ -237,13 +250,15 @@ class PodSpec(Prioritized):
         return self
 
     @model_validator(mode="after")
-    def _ends_once(self) -> Self:
-        if self.autoscaling is not None and self.stop_after is not None:
-            raise SpecError(
-                "a pod has either `stopAfter` or `autoscaling`, not both",
-                why="`stopAfter` stops it for good, and `autoscaling` would recreate it on the next request",
-                fix="remove one of them",
-                at=("stopAfter",),
+    def _can_be_scaled(self) -> Self:
+        if self.autoscaling is not None:
+            scaled.check(
+                self.autoscaling,
+                self.containers,
+                restart_policy=self.restart_policy,
+                stops=self.stop_after is not None,
+                has_queue_proxy=self.has_queue_proxy,
+                has_freezer=self.freezer is not None,
             )
         return self
 
@@ -267,7 +282,7 @@ class PodSpec(Prioritized):
                     at=("autoscaling", "horizontalPodAutoscaler"),
                 )
             return self
-        for name in _OF_KNATIVE:
+        for name in OF_KNATIVE:
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise SpecError(
                     f"`{to_camel(name)}` has no effect with `deploymentMode: Standard`",
@@ -297,31 +312,7 @@ class PodSpec(Prioritized):
 
     @model_validator(mode="after")
     def _runtime_can(self) -> Self:
-        if self.runtime == "docker":
-            return self
-        if self.images == "engine":
-            raise SpecError(
-                "`images: engine` needs Docker",
-                why="with `runtime: process` a container runs a program of emu's own images",
-                fix="remove it, or use `runtime: docker`",
-                at=("images",),
-            )
-        for at, container in self.placed:
-            for key in ("image", "working_dir", "security_context"):
-                if getattr(container, key) is not None:
-                    raise SpecError(
-                        f"{container.image or to_camel(key)!r} needs Docker",
-                        why="with `runtime: process` a container runs a program of emu's own images",
-                        fix=f"remove `{to_camel(key)}`, or use `runtime: docker`",
-                        at=(*at, to_camel(key)),
-                    )
-        if self.freezer is not None and self.freezer.method == "docker":
-            raise SpecError(
-                "Docker can pause only the containers that it runs",
-                why="with `runtime: process` there is no engine, and the freezer's default method is docker",
-                fix="add `method: cgroup` to pod.freezer, or use `runtime: docker`",
-                at=("freezer", "method"),
-            )
+        running.check(self.runtime, self.images, self.placed, self.freezer)
         return self
 
     @model_validator(mode="after")
@@ -339,6 +330,19 @@ class PodSpec(Prioritized):
         return self
 
     @model_validator(mode="after")
+    def _memory_fits(self) -> Self:
+        kept = sum(one.memory.min for one in self.containers.values() if isinstance(one.memory.min, int))
+        if self.memory.max is not None and kept > self.memory.max:
+            raise SpecError(
+                f"memory.min of its containers, {format_bytes(kept)}, is above memory.max of the pod, "
+                f"{format_bytes(self.memory.max)}",
+                why="the kernel could reclaim nothing, and would kill at once",
+                fix="lower memory.min, or raise memory.max",
+                at=("memory", "max"),
+            )
+        return self
+
+    @model_validator(mode="after")
     def _volumes_fit(self) -> Self:
         volumes.check(self.volumes, [(at, container.volume_mounts) for at, container in self.placed])
         volumes.check_files(self.volumes, environment.objects(self.config_maps, self.secrets))
@@ -352,6 +356,9 @@ class PodSpec(Prioritized):
                         fix="mount one there (volumeMounts), or give a path in one that it mounts",
                         at=("initContainers", index, "do", name),
                     )
+            if do.write_file is not None:
+                at = ("initContainers", index, "do", "writeFile")
+                volumes.check_writable(do.write_file, entry.volume_mounts, self.volumes, at)
         return self
 
     @property

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from emu.spec.container import AppSpec, ContainerSpec, FileSpec, QueueProxySpec
-from emu.spec.pod import KUBERNETES_GRACE_S, PodSpec
+from emu.spec.pod import KUBERNETES_GRACE_S, OF_KNATIVE, PodSpec
 from emu.spec.probes import ExecSpec
 from emu.spec.values import RESERVED, Name, SpecError, Whole, distinct
 from emu.spec.volumes import Place
@@ -113,6 +114,9 @@ class NamedPodSpec(PodSpec):
         given = self.termination_grace_period_seconds
         return KUBERNETES_GRACE_S if self.plain and given is None else super().grace_s
 
+    def _gives(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
     @model_validator(mode="after")
     def _containers_fit(self) -> Self:
         distinct((one.name for one in self.plain), "two containers have the name", ("containers",))
@@ -165,6 +169,14 @@ class NamedPodSpec(PodSpec):
                     why="with `containers` it is a plain pod, which has no queue-proxy",
                     fix="remove one of them",
                     at=(key,),
+                )
+        for name in OF_KNATIVE:
+            if self.plain and name not in ("queue_proxy", "freezer") and self._gives(name):
+                raise SpecError(
+                    f"`{to_camel(name)}` has no effect on a pod with `containers`",
+                    why="it is queue-proxy's, and a plain pod has none",
+                    fix="remove it",
+                    at=(to_camel(name),),
                 )
         for key in ("freezer", "autoscaling"):
             if getattr(self, key) is not None:

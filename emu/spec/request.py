@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
 
 from emu.messages.work import Work
 from emu.spec.values import (
@@ -25,9 +26,11 @@ from emu.spec.values import (
     Seconds,
     SpecError,
     Whole,
+    in_a_row,
     masks,
     number,
     raise_each,
+    without,
 )
 
 FRAMING_HEADERS = frozenset(
@@ -35,6 +38,8 @@ FRAMING_HEADERS = frozenset(
      "upgrade", "sec-websocket-key", "sec-websocket-version")
 )  # fmt: skip
 """Headers that the sender sets itself, or that would change how the rest of the request is read."""
+_HELD = ("hold", "page_tables", "sockets", "pipes", "threads", "dentries")
+"""What an app may be asked to keep."""
 
 
 class WorkSpec(Model):
@@ -99,6 +104,19 @@ class WorkSpec(Model):
     """Keep working after the client has disconnected, as most servers do. Otherwise the app stops at the current
     step: a sleep ends at once, and the remaining steps do not run.
     """
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        for key, given, needs in (
+            ("readBytes", self.read_bytes, ("read_file",)),
+            ("writeBytes", self.write_bytes, ("write_file",)),
+            ("holdZeros", self.hold_zeros, ("hold",)),
+            ("child", self.child, ("hold",)),
+            ("holdFor", self.hold_for != 0.0, _HELD),
+        ):
+            if given and not self.model_fields_set.intersection(needs):  # one that is 0 may be so in a variant
+                raise without(key, to_camel(needs[0]))
+        return self
 
     def to_work(self) -> Work:
         """The same, as it travels."""
@@ -178,7 +196,7 @@ class BodyModel(Model):
         if len(self.given) > 1:
             names = sorted(self.given, key=_FORMS.index)
             raise SpecError(
-                f"a body has one form, and this has {' and '.join(f'`{name}`' for name in names)}",
+                f"a body has one form, and this has {in_a_row(f'`{name}`' for name in names)}",
                 fix="keep one of them",
                 at=(names[-1],),
             )
@@ -286,6 +304,8 @@ class RequestModel(Model):
             )
         if self.send_rate == 0:
             raise SpecError("a sender of 0 bytes per second never ends", fix="give a rate", at=("sendRate",))
+        if self.send_rate is not None and "body" not in self.model_fields_set and self.websocket is None:
+            raise without("sendRate", "body")
         if self.read_rate == 0:
             raise SpecError("a reader of 0 bytes per second never ends", fix="give a rate", at=("readRate",))
         if self.read_rate is not None and self.websocket is not None:

@@ -15,7 +15,7 @@ from pydantic import (
 
 from emu.policy.effective import CPU, MEMORY
 from emu.policy.kubelet.version import SIDECARS, shown
-from emu.spec import files, fitting, freezing, resizing
+from emu.spec import alternatives, files, fitting, freezing, resizing, waiting
 from emu.spec import services as of_services
 from emu.spec import starts as of_starts
 from emu.spec.container import ContainerSpec
@@ -32,7 +32,6 @@ from emu.spec.values import (
     Model,
     Name,
     SpecError,
-    distinct,
     number,
 )
 from emu.spec.volumes import Place
@@ -159,39 +158,16 @@ class ScenarioSpec(Model):
     @model_validator(mode="after")
     def _services_fit(self) -> Self:
         if self.services:
-            given = {"pod": self.pod != PodSpec(), "pods": bool(self.pods), "starts": self.starts is not None}
+            gives_pod = alternatives.gives_pod(self.pod, self.model_fields_set)
+            given = {"pod": gives_pod, "pods": bool(self.pods), "starts": self.starts is not None}
             of_services.check(self.services, given)
         of_services.check_phases(self.services, self.load.phases)
         return self
 
     @model_validator(mode="after")
     def _pod_or_pods(self) -> Self:
-        if not self.pods:
-            return self
-        distinct((one.name for one in self.pods), "two pods have the name", ("pods",))
-        if self.pod != PodSpec():
-            raise SpecError(
-                "a scenario has either `pod` or `pods`, not both",
-                why="`pod` is the short form for a scenario with one pod",
-                fix="move it into `pods`, with a name",
-                at=("pod",),
-            )
-        if self.starts is not None:
-            raise SpecError(
-                "a scenario has either `starts` or `pods`, not both",
-                why="starts are measured on one pod",
-                fix="remove one of them",
-                at=("starts",),
-            )
-        for index, one in enumerate(self.pods):
-            if one.runtime != self.pods[0].runtime:
-                first = self.pods[0]
-                raise SpecError(
-                    f"the pod {one.name} has the runtime {one.runtime}, and {first.name} has {first.runtime}",
-                    why="one runtime runs all pods of a node",
-                    fix="give all pods the same runtime",
-                    at=("pods", index, "runtime"),
-                )
+        alternatives.check_lists({"pods": self.pods, "services": self.services}, self.model_fields_set)
+        alternatives.check(self.pod, self.pods, starts=self.starts is not None, given=self.model_fields_set)
         return self
 
     @model_validator(mode="after")
@@ -205,6 +181,17 @@ class ScenarioSpec(Model):
                 why="an evicted pod stays as it is: no controller makes another",
                 fix="remove one of them",
                 at=("node", threshold),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _swap_device_has_a_size(self) -> Self:
+        if self.node.swap_device != "disk" and not self.sandbox.swap:
+            raise SpecError(
+                f"`swapDevice: {self.node.swap_device}` would have no size",
+                why="it is as large as sandbox.swap, which is 0",
+                fix="raise sandbox.swap, or remove `swapDevice`",
+                at=("node", "swapDevice"),
             )
         return self
 
@@ -305,6 +292,23 @@ class ScenarioSpec(Model):
                     at=("load", "phases", index, "until", "container"),
                 )
         return self
+
+    @model_validator(mode="after")
+    def _phases_wait_for_what_can_happen(self) -> Self:
+        known = (phase.service in (None, *self.each_service) for phase in self.load.phases)
+        looked_at = [
+            self._looked_at(phase) if there else [] for phase, there in zip(self.load.phases, known, strict=True)
+        ]
+        waiting.check(self.load.phases, looked_at, self.each_pod, self.time_scale)
+        return self
+
+    def _looked_at(self, phase: PhaseModel) -> list[str]:
+        """The pods that `until` of a phase is about, by their names in `each_pod`."""
+        if not self.services:
+            return [self.asked_pod(phase)]
+        revision = None if phase.until is None else phase.until.revision
+        plans = self.each_service[self.asked_service(phase)].revisions
+        return [one.pod for one in plans if revision in (None, one.name)]
 
     @model_validator(mode="after")
     def _phases_wait_for_a_freezer(self) -> Self:

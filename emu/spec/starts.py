@@ -52,6 +52,14 @@ class StartsSpec(Model):
                 fix="remove `websocket`",
                 at=("request", "websocket"),
             )
+        twice = next((one for one in self.temperatures if self.temperatures.count(one) > 1), None)
+        if twice is not None:
+            raise SpecError(
+                f"the temperature {twice} is there twice",
+                why="a round has one start of each",
+                fix="name it once, and raise `trials` for more",
+                at=("temperatures",),
+            )
         return self
 
 

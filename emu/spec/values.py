@@ -94,6 +94,16 @@ def raise_each(wrong: Iterable[SpecError]) -> None:
         raise found[0]
 
 
+def without(key: str, needs: str) -> SpecError:
+    """A key that means nothing by itself."""
+    return SpecError(
+        f"`{key}` has no effect without `{needs}`",
+        why=f"it says how `{needs}` is done",
+        fix=f"add `{needs}`, or remove `{key}`",
+        at=(key,),
+    )
+
+
 def number(value: Any) -> Any:
     """The value, unless it is true or false, which Python would count as 1 and 0."""
     if isinstance(value, bool):
@@ -167,7 +177,13 @@ def distinct(names: Iterable[str], complaint: str, where: tuple[str, ...]) -> No
 
 def listed(names: Iterable[str]) -> str:
     """Names of fields as people write them: `rate` and `rateTo`."""
-    return " and ".join(f"`{to_camel(name)}`" for name in names)
+    return in_a_row(f"`{to_camel(name)}`" for name in names)
+
+
+def in_a_row(words: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    found = list(words)
+    return f"{', '.join(found[:-1])} and {found[-1]}" if len(found) > 1 else "".join(found)
 
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0, le=LARGEST_BYTES), WithJsonSchema(_SIZE)]

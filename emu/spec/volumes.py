@@ -268,10 +268,31 @@ def check_files(volumes: Sequence[VolumeSpec], objects: Mapping[Kind, Data]) -> 
             ) from None
 
 
+def check_writable(
+    path: str, mounts: Sequence[VolumeMountSpec], volumes: Sequence[VolumeSpec], at: tuple[str | int, ...]
+) -> None:
+    """SpecError where a file is to be written in a volume that the container may only read."""
+    found = located(path, mounts)
+    if found is None:
+        return
+    of_files = any(one.name == found[0] and one.files is not None for one in volumes)
+    mount = next(one for one in _deepest_first(mounts) if path.startswith(f"{one.mount_path}/"))
+    if of_files or mount.read_only:
+        raise SpecError(
+            f"{path} cannot be written: {mount.mount_path} is to read only",
+            why=f"the volume {found[0]} has the files of a ConfigMap or Secret"
+            if of_files
+            else "it is mounted with `readOnly: true`",
+            fix="write to another volume" + ("" if of_files else ", or remove `readOnly`"),
+            at=at,
+        )
+
+
 def located(path: str, mounts: Sequence[VolumeMountSpec]) -> tuple[str, str] | None:
     """The volume in which a container finds a path, and the path in it; None where no volume is mounted there."""
-    found = [one for one in mounts if path.startswith(f"{one.mount_path}/")]
-    if not found:
-        return None
-    deepest = max(found, key=lambda one: len(one.mount_path))
-    return deepest.name, path.removeprefix(f"{deepest.mount_path}/")
+    found = next((one for one in _deepest_first(mounts) if path.startswith(f"{one.mount_path}/")), None)
+    return None if found is None else (found.name, path.removeprefix(f"{found.mount_path}/"))
+
+
+def _deepest_first(mounts: Sequence[VolumeMountSpec]) -> list[VolumeMountSpec]:
+    return sorted(mounts, key=lambda one: -len(one.mount_path))

@@ -56,7 +56,7 @@ def test_work_travels_whole() -> None:
 
 def test_forever_and_max_are_none() -> None:
     """No end and no limit have their own value, which is not 0."""
-    assert WorkSpec.model_validate({"holdFor": "forever"}).hold_for is None
+    assert WorkSpec.model_validate({"hold": "1Mi", "holdFor": "forever"}).hold_for is None
     assert PodSpec.model_validate({"memory": {"max": "max"}}).memory.max is None
     assert PodSpec.model_validate({"memory": {"swapMax": 0}}).memory.swap_max == 0
 

@@ -68,7 +68,7 @@ def headline(study: Study, summary: Figures) -> list[str]:
         for who, absences in _by_revision(study).items()
     ]
     without_room = [name for name, one in (summary.get("services") or {}).items() if one["pods_pending_max"]]
-    pending = [f"pods of {' and '.join(without_room)} were Pending, as the node had no room"] if without_room else []
+    pending = [f"pods of {listed(without_room)} were Pending, as the node had no room"] if without_room else []
     waited = _start(study, scaling) if scaling["scale_ups"] and len(said) == 1 else []
     return [*said, *waited, *pending]
 

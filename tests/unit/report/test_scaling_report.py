@@ -67,6 +67,8 @@ def test_the_headline_says_what_requests_waited(reported: Reported) -> None:
     assert "a request waited 2.0 s for a pod" in SCALE_TO_ZERO.headline(study, alone)
     full = {**alone, "services": {"web": {"pods_pending_max": 1}, "batch": {"pods_pending_max": 0}}}
     assert SCALE_TO_ZERO.headline(study, full)[-1] == "pods of web were Pending, as the node had no room"
+    all_of_them = {**full, "services": {name: {"pods_pending_max": 1} for name in ("a", "b", "c")}}
+    assert SCALE_TO_ZERO.headline(study, all_of_them)[-1].startswith("pods of a, b and c were Pending")
 
 
 def test_requests_that_waited_in_vain_are_in_the_headline(reported: Reported) -> None:
