@@ -63,9 +63,7 @@ def capacity(container_concurrency: int, pods: int, assigned_pods: int, activato
 
 
 class Slots:
-    """A revision's breaker, or a pod's: how many requests have a slot, and how many may be inside at all. The
-    capacity changes as pods come and go; what is inside stays.
-    """
+    """A revision's breaker: how many requests have a slot, and how many may be inside at all."""
 
     __slots__ = ("capacity", "inside", "most_inside", "taken")
 
@@ -83,21 +81,18 @@ class Slots:
         self.taken += 1
         return True
 
-    def release(self) -> None:
-        """Give it back."""
-        self.inside -= 1
-        self.taken -= 1
-
 
 @dataclass(slots=True)
 class Load(Generic[Pod]):
     """One pod as an activator sees it."""
 
     pod: Pod
-    slots: Slots | None
-    """None without a container concurrency."""
+    room: int
+    """So many requests of this activator may be under way there at once."""
     weight: int = 0
-    """Requests of this activator that are under way there."""
+    """So many are."""
+    most: int = 0
+    """So many were at once, at most; whoever chooses keeps it."""
 
 
 class Balancer(Generic[Pod]):
@@ -130,21 +125,16 @@ class Balancer(Generic[Pod]):
     def release(self, load: Load[Pod]) -> None:
         """A request is over; its pod may be gone."""
         load.weight -= 1
-        slots = load.slots
-        if slots is not None:
-            slots.inside -= 1
-            slots.taken -= 1
 
     def _new(self, pod: Pod) -> Load[Pod]:
-        one = self._concurrency
-        return Load(pod, Slots(one, one) if one else None)
+        return Load(pod, self._concurrency or MOST_CONCURRENT)
 
     def _none(self) -> Load[Pod] | None:
         return None
 
     def _only(self) -> Load[Pod] | None:
         load = self._loads[0]
-        if load.slots is not None and not load.slots.take():
+        if load.weight >= load.room:
             self._next = 0
             return None
         load.weight += 1
@@ -165,8 +155,7 @@ class Balancer(Generic[Pod]):
         for _ in loads:
             load = loads[at]
             at += 1
-            slots = load.slots
-            if slots is None or slots.take():
+            if load.weight < load.room:
                 load.weight += 1
                 self._next = at
                 return load

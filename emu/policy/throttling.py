@@ -40,16 +40,16 @@ class Throttler(Generic[Key]):
         self._balancer: Balancer[str] = Balancer(concurrency, draw)
         self.capacity = 0
         """How many requests may be in pods at a time."""
-        self._running: dict[Key, Load[str]] = {}
-        self._most: dict[str, int] = {}
-        self._grown: set[str] = set()
+        self.placed: dict[Key, Load[str]] = {}
+        """Those that are in pods, and where."""
+        self._grown: dict[str, int] = {}
         self.queue: OrderedDict[Key, _Wait] = OrderedDict()
         """Those that wait, in their order."""
 
     @property
     def running(self) -> int:
         """How many requests are in pods."""
-        return len(self._running)
+        return len(self.placed)
 
     @property
     def waiting(self) -> int:
@@ -61,17 +61,13 @@ class Throttler(Generic[Key]):
         """Whether there is a pod to send requests to."""
         return self.capacity > 0
 
-    def pod_of(self, key: Key) -> str:
-        """The address of the pod that a request is in."""
-        return self._running[key].pod
-
     def loads(self) -> dict[str, int]:
         """Requests in each pod, those that have left among them."""
-        return dict(Counter(load.pod for load in self._running.values()))
+        return dict(Counter(load.pod for load in self.placed.values()))
 
     def most(self) -> dict[str, int]:
         """The most requests that were in each pod at once, for pods where that grew since the last call."""
-        found, self._grown = {pod: self._most[pod] for pod in self._grown}, set()
+        found, self._grown = self._grown, {}
         return found
 
     def update(
@@ -84,7 +80,6 @@ class Throttler(Generic[Key]):
         pods = sorted(set(addresses))
         own = assigned(pods, index, activators, self._concurrency)
         self._balancer.update(own)
-        self._most = {pod: most for pod, most in self._most.items() if pod in pods or pod in self._grown}
         self.capacity = capacity(self._concurrency, len(pods), len(own), activators)
         if was_open == self.open:
             return []
@@ -95,22 +90,22 @@ class Throttler(Generic[Key]):
 
     def enter(self, key: Key, now: float) -> bool:
         """A request came: whether it goes to a pod now. If not, it waits until `admit` names it."""
-        running = self._running
+        placed = self.placed
         # As `_take`, without the call: this is on the way of each request.
-        load = None if self.queue or len(running) >= self.capacity else self._balancer.choose()
+        load = None if self.queue or len(placed) >= self.capacity else self._balancer.choose()
         if load is None:
             self.queue[key] = _Wait(now, not self.open)
             return False
-        running[key] = load
-        if load.weight > self._most.get(load.pod, 0):
+        placed[key] = load
+        if load.weight > load.most:
             self._grew(load)
         return True
 
     def leave(self, key: Key) -> float | None:
         """A request is over: since when it waited for a pod, None where it did not. `admit` gives its place away."""
-        load = self._running.pop(key, None)
+        load = self.placed.pop(key, None)
         if load is not None:
-            self._balancer.release(load)
+            load.weight -= 1  # as `Balancer.release`, without the call
             return None
         wait = self.queue.pop(key, None)
         return wait.since if wait is not None and wait.for_pod else None
@@ -120,20 +115,19 @@ class Throttler(Generic[Key]):
         going = []
         while self.queue and (load := self._take()) is not None:
             key, wait = self.queue.popitem(last=False)
-            self._running[key] = load
+            self.placed[key] = load
             going.append((key, wait.since))
         return going
 
     def _take(self) -> Load[str] | None:
         """A pod with room, with one request more in it."""
-        if len(self._running) >= self.capacity:
+        if len(self.placed) >= self.capacity:
             return None
         load = self._balancer.choose()
-        if load is not None and load.weight > self._most.get(load.pod, 0):
+        if load is not None and load.weight > load.most:
             self._grew(load)
         return load
 
     def _grew(self, load: Load[str]) -> None:
         """So many requests were never in this pod."""
-        self._most[load.pod] = load.weight
-        self._grown.add(load.pod)
+        load.most = self._grown[load.pod] = max(load.weight, self._grown.get(load.pod, 0))

@@ -166,7 +166,7 @@ class Front(Admission):
 
     def pod_of(self, request: Admitted, client: int, now: float) -> Pod:
         """The pod that it goes to, which is recorded; `client` is its client's port."""
-        pod = self._pods[self.throttler.pod_of(request)]
+        pod = self._pods[self.throttler.placed[request].pod]
         self.forwarded.note(pod.endpoint.pod, client, now, bool(self.waited) and request in self.waited)
         return pod
 

@@ -19,7 +19,7 @@ def throttler(concurrency: int, *pods: str) -> Throttler[str]:
 
 def enter(one: Throttler[str], *keys: str) -> list[str | None]:
     """Where each goes."""
-    return [one.pod_of(key) if one.enter(key, float(place)) else None for place, key in enumerate(keys)]
+    return [one.placed[key].pod if one.enter(key, float(place)) else None for place, key in enumerate(keys)]
 
 
 def test_those_who_waited_for_a_pod_go_in_order() -> None:
@@ -50,7 +50,7 @@ def test_each_pod_takes_as_many_as_its_limit() -> None:
     assert enter(one, "a", "b", "c", "d", "e") == ["p", "p", "q", "q", None]
     one.leave("c")
     assert one.admit() == [("e", 4.0)]
-    assert one.pod_of("e") == "q"
+    assert one.placed["e"].pod == "q"
 
 
 def test_above_a_limit_of_three_pods_take_turns() -> None:
@@ -65,7 +65,7 @@ def test_a_new_pod_brings_room() -> None:
     enter(one, "a", "b", "c")
     assert one.update(["p", "q"], 7.0) == []
     assert one.admit() == [("b", 1.0)]
-    assert one.pod_of("b") == "q"
+    assert one.placed["b"].pod == "q"
 
 
 def test_what_a_pod_that_left_still_answers_counts_to_the_revision() -> None:
@@ -76,7 +76,7 @@ def test_what_a_pod_that_left_still_answers_counts_to_the_revision() -> None:
     assert one.admit() == []
     one.leave("a")
     assert one.admit() == [("b", 1.0)]
-    assert one.pod_of("b") == "q"
+    assert one.placed["b"].pod == "q"
 
 
 def test_a_pod_that_comes_back_is_empty() -> None:
