@@ -29,6 +29,13 @@ class ProbeAnswered:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """A container printed something before it was ready."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True)
 class HookFailed:
     """A container's preStop hook failed; the container ends all the same."""
 
@@ -36,4 +43,4 @@ class HookFailed:
     why: str
 
 
-Fact = RuntimeEvent | EngineLost | ProbeAnswered | HookFailed
+Fact = RuntimeEvent | EngineLost | ProbeAnswered | Printed | HookFailed

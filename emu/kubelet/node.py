@@ -11,7 +11,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -97,7 +96,7 @@ class Node:
             self._engine,
             self._log.of_pod(pod.name),
             lambda fact: self._facts.put((worker, fact)),
-            on_start=partial(self._spawn, self._follow_output),
+            on_start=lambda instance: self._spawn(self._follow_output, instance, worker.heard),
             on_exit=on_exit,
             on_event=on_event,
             hold_frozen=hold_frozen,
@@ -212,9 +211,9 @@ class Node:
         if not self._over.is_set():
             self._facts.put((None, EngineLost(EngineGone(why))))
 
-    def _follow_output(self, instance: Instance) -> None:
+    def _follow_output(self, instance: Instance, heard: Callable[[Instance], None]) -> None:
         try:
-            keep_output(self._engine, self._run, instance)
+            keep_output(self._engine, self._run, instance, heard)
         except EngineGone:
             return  # the run hears of it where it asks for more than words
         except Exception as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from emu.kubelet import prober
 from emu.kubelet.containers import Containers
-from emu.kubelet.facts import Fact, ProbeAnswered
+from emu.kubelet.facts import Fact, Printed, ProbeAnswered
 from emu.kubelet.pod import Instance
 from emu.kubelet.prober import Answer
 from emu.kubelet.template import PodProbe
@@ -72,6 +72,19 @@ class Probes:
             self._states[name], kinds = probing.due(state, now(), frozen=self.holds(instance))
             for kind in kinds:
                 threading.Thread(target=self._ask, args=(instance, kind, probes[kind]), daemon=True).start()
+
+    def heard(self, instance: Instance) -> None:
+        """It printed something: a fact as long as one of its probes is asked eagerly. In any thread."""
+        state = self._states.get(instance.container)
+        if state is not None and state.eager:
+            self._put(Printed(instance))
+
+    def hurry(self, instance: Instance) -> None:
+        """Perhaps it printed that it is ready."""
+        name = instance.container
+        state = self._states.get(name)
+        if state is not None and self._asked[name][0] == instance:
+            self._states[name] = probing.hurried(state, now())
 
     def holds(self, instance: Instance) -> bool:
         """Whether it is asked nothing now, as it is frozen."""

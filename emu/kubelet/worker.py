@@ -16,7 +16,7 @@ from emu.kubelet.binding import Binding
 from emu.kubelet.containers import Containers
 from emu.kubelet.ending import Ending
 from emu.kubelet.environment import ContainerConfigError
-from emu.kubelet.facts import Fact, HookFailed, ProbeAnswered
+from emu.kubelet.facts import Fact, HookFailed, Printed, ProbeAnswered
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.probes import Probes
 from emu.kubelet.status import Status
@@ -210,10 +210,16 @@ class PodWorker:
             self._on_engine(fact)
         elif isinstance(fact, ProbeAnswered):
             self._on_answer(fact)
+        elif isinstance(fact, Printed):
+            self._probes.hurry(fact.instance)
         elif isinstance(fact, HookFailed):
             self._status.record(fact.container, "Warning", "FailedPreStopHook", fact.why)
         else:
             raise fact.error
+
+    def heard(self, instance: Instance) -> None:
+        """A container printed something; called in any thread."""
+        self._probes.heard(instance)
 
     def begin_stop(self, *, hooks: bool = False, why: str = "pod") -> None:
         """Ask the containers to end, as the kubelet does with a pod that is to go: preStop hook (with `hooks`),

@@ -18,6 +18,8 @@ from typing import Literal
 Kind = Literal["startup", "liveness", "readiness"]
 Outcome = Literal["success", "failure", "error"]
 KINDS: tuple[Kind, ...] = ("startup", "liveness", "readiness")
+EAGER_SHARE, EAGER_MOST_S = 0.1, 1.0
+"""What is asked eagerly is asked again after this share of the time since the start, and no later than that."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class ProbeRule:
     success_threshold: int = 1
     failure_threshold: int = 3
     eager_s: float | None = None
-    """The period until it first succeeds; None is `period_s`."""
+    """Until it first succeeds it is asked this often, less and less often the longer that takes, and when its
+    container prints something; None is each `period_s`.
+    """
     once: bool = False
     """It is asked no more once it has succeeded."""
 
@@ -41,6 +45,9 @@ class ProbeState:
 
     rule: ProbeRule
     due_at: float
+    began: float = 0.0
+    """When the container started."""
+    asked_at: float = -math.inf
     asking: bool = False
     result: bool | None = None
     """What the answers so far add up to; None is not known yet."""
@@ -68,6 +75,11 @@ class ContainerProbes:
         return self.started and ("readiness" not in self.probes or self.probes["readiness"].result is True)
 
     @property
+    def eager(self) -> bool:
+        """Whether one is asked eagerly, for it has not succeeded yet."""
+        return any(one.rule.eager_s is not None and not one.succeeded for one in self.probes.values())
+
+    @property
     def doomed(self) -> Kind | None:
         """The probe for whose failure the container is to be killed."""
         for kind in ("startup", "liveness"):
@@ -86,7 +98,7 @@ class ContainerProbes:
 
 def begin(rules: Mapping[Kind, ProbeRule], now: float) -> ContainerProbes:
     """The container was started."""
-    return ContainerProbes({kind: ProbeState(rule, now + rule.initial_delay_s) for kind, rule in rules.items()})
+    return ContainerProbes({kind: ProbeState(rule, now + rule.initial_delay_s, now) for kind, rule in rules.items()})
 
 
 def due(state: ContainerProbes, now: float, *, frozen: bool = False) -> tuple[ContainerProbes, tuple[Kind, ...]]:
@@ -97,7 +109,7 @@ def due(state: ContainerProbes, now: float, *, frozen: bool = False) -> tuple[Co
     for kind, probe in state.probes.items():
         if probe.asking or not state.asks(kind) or probe.due_at > now:
             continue
-        probes[kind] = replace(probe, asking=not frozen, due_at=_next(probe, now))
+        probes[kind] = replace(probe, asking=not frozen, due_at=_next(probe, now), asked_at=now)
         if not frozen:
             found.append(kind)
     return ContainerProbes(probes), tuple(found)
@@ -126,6 +138,18 @@ def answered(state: ContainerProbes, kind: Kind, outcome: Outcome, now: float) -
     return after
 
 
+def hurried(state: ContainerProbes, now: float) -> ContainerProbes:
+    """The container printed something, perhaps that it is ready: what is asked eagerly is due, though not sooner than
+    it would be in the container's first moments.
+    """
+    probes = dict(state.probes)
+    for kind, probe in state.probes.items():
+        eager_s = probe.rule.eager_s
+        if eager_s is not None and not probe.succeeded:
+            probes[kind] = replace(probe, due_at=min(probe.due_at, max(now, probe.asked_at + eager_s)))
+    return ContainerProbes(probes)
+
+
 def ending(state: ContainerProbes) -> ContainerProbes:
     """The pod is being ended: only readiness is still asked, nothing is killed for its probes any more."""
     kept: dict[Kind, ProbeState] = {}
@@ -137,6 +161,6 @@ def ending(state: ContainerProbes) -> ContainerProbes:
 def _next(probe: ProbeState, now: float) -> float:
     """The first tick after now, as a ticker gives it: a late probe does not shift those after it."""
     if probe.rule.eager_s is not None and not probe.succeeded:
-        return now + probe.rule.eager_s
+        return now + max(probe.rule.eager_s, min(EAGER_SHARE * (now - probe.began), EAGER_MOST_S))
     period_s = probe.rule.period_s
     return probe.due_at + period_s * (math.floor((now - probe.due_at) / period_s) + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from emu.policy.probing import ProbeRule
 from emu.record.events import ContainerExited, ContainerStopping, EventLog, KubeletEvent, read_events
 from emu.runtime.api import EngineGone, RuntimeEvent
 from emu.serving.readiness import is_pod_ready
-from emu.spec import ExecSpec, HttpGetSpec
+from emu.spec import ExecSpec, HttpGetSpec, TcpSocketSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
 LIVENESS = PodProbe(ExecSpec(command=("check",)), ProbeRule(initial_delay_s=3600, failure_threshold=1), 1.0)
@@ -251,3 +252,33 @@ def test_a_container_without_probes_is_ready_once_it_has_been_started(tmp_path: 
     assert is_pod_ready(template, worker.states)
     log.close()
     assert seen and not any(seen)
+
+
+def test_a_container_that_prints_something_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be ready now, also where the next look is far; once it was, nobody wants to know what it prints."""
+    clock = [100.0]
+    outcomes = iter((Answer("failure"), Answer("success")))
+    monkeypatch.setattr("emu.kubelet.probes.now", lambda: clock[0])
+    monkeypatch.setattr(prober, "ask", lambda *_: next(outcomes))
+    facts: queue.Queue[Fact] = queue.Queue()
+    log, engine = EventLog(tmp_path / "events.jsonl"), FakeEngine()
+    listens = PodProbe(TcpSocketSpec(), ProbeRule(eager_s=0.1), 1.0, ours=True)
+    app = ContainerTemplate(name="app", image="batch:1", probes={"readiness": listens})
+    worker = PodWorker(
+        fake_pod(PodTemplate(containers=(app,)), engine, FakePodCgroup(tmp_path), log), engine, log, facts.put,
+        on_start=lambda _: None, on_exit=lambda *_: None, on_event=lambda _: None, hold_frozen=True,
+    )  # fmt: skip
+    worker.start()
+    clock[0] = 108.0
+    worker.act()
+    worker.take(facts.get(timeout=120))
+    assert worker.due_at() == pytest.approx(108.8)
+    clock[0] = 108.3
+    worker.heard(worker.instances["app"])
+    worker.take(facts.get(timeout=120))
+    assert worker.due_at() == pytest.approx(108.3)
+    worker.act()
+    worker.take(facts.get(timeout=120))
+    worker.heard(worker.instances["app"])
+    assert worker.states["app"].ready and facts.empty()
+    log.close()

@@ -17,6 +17,7 @@ from emu.policy.probing import (
     begin,
     due,
     ending,
+    hurried,
     next_due,
 )
 
@@ -127,7 +128,7 @@ def test_a_probe_is_not_asked_twice_at_a_time() -> None:
 
 
 def test_an_eager_probe_is_asked_often_until_it_succeeds() -> None:
-    """Each tenth of a second until the first success, then each period."""
+    """Each tenth of a second in the container's first second, until the first success; then each period."""
     state = begin({"readiness": ProbeRule(period_s=1, eager_s=0.1, failure_threshold=1)}, 0.0)
     state, _ = due(state, 0.0)
     state = answered(state, "readiness", "failure", 0.01)
@@ -136,6 +137,37 @@ def test_an_eager_probe_is_asked_often_until_it_succeeds() -> None:
     state = answered(state, "readiness", "success", 0.11)
     state, _ = due(state, 0.2)
     assert state.probes["readiness"].due_at > 1
+
+
+def test_an_eager_probe_is_asked_less_often_the_longer_that_takes() -> None:
+    """A tenth of the time since the start passes between two, and a second at most: a container whose start takes
+    long is seen to be ready within a tenth of that, and costs few looks.
+    """
+    state, now = begin({"readiness": ProbeRule(eager_s=0.1)}, 5.0), 5.0
+    times: list[float] = []
+    while now < 65.0:
+        state, _ = due(state, now)
+        state = answered(state, "readiness", "failure", now)
+        times.append(now - 5.0)
+        now = next_due(state) or 0.0
+    gaps = [(after - before, before) for before, after in itertools.pairwise(times)]
+    assert all(gap == pytest.approx(min(max(0.1, before / 10), 1.0)) for gap, before in gaps)
+    assert len(times) < 90
+
+
+def test_an_eager_probe_is_asked_once_its_container_prints_something() -> None:
+    """It may be ready now. Not twice within a tenth of a second, however much it prints, nor after its success."""
+    state = begin({"readiness": ProbeRule(eager_s=0.1), "liveness": ProbeRule()}, 0.0)
+    state, _ = due(state, 0.0)
+    state, _ = due(answered(answered(state, "readiness", "failure", 0.0), "liveness", "success", 0.0), 8.0)
+    state = answered(state, "readiness", "failure", 8.0)
+    assert next_due(hurried(state, 8.05)) == pytest.approx(8.1)
+    assert next_due(hurried(state, 8.3)) == pytest.approx(8.3)
+    assert next_due(hurried(state, 8.79)) == pytest.approx(8.79)
+    assert hurried(state, 8.3).probes["liveness"] == state.probes["liveness"]
+    state, _ = due(hurried(state, 8.3), 8.3)
+    state = answered(state, "readiness", "success", 8.3)
+    assert not state.eager and hurried(state, 8.4) == state
 
 
 def test_a_probe_that_lost_its_success_is_not_eager_again() -> None:
