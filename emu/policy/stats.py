@@ -7,14 +7,13 @@ on one clock that only the caller reads.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 REPORT_PERIOD_S = 1.0
 """Knative's reportingPeriod: counts are divided by it, not by the time that really passed."""
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """One period. The averages are weighted by time; the counts are arrivals."""
 
     average_concurrency: float = 0.0
@@ -96,8 +95,7 @@ class RequestStats:
         return max(0.0, seconds / elapsed + inside) if elapsed > 0 else 0.0
 
 
-@dataclass(frozen=True)
-class Stat:
+class Stat(NamedTuple):
     """The message that the autoscaler reads (pkg/autoscaler/metrics/stat.proto). Counts are per second."""
 
     pod_name: str

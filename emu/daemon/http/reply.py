@@ -9,11 +9,10 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class ReplyHead:
+class ReplyHead(NamedTuple):
     """The final answer's head."""
 
     status: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emu.daemon.http import http1
@@ -68,6 +67,8 @@ class Server(Registry):
 
     async def listen_unix(self, path: str, backlog: int) -> None:
         """Open a unix socket that everybody on the machine may connect to; a file that a dead listener left goes."""
+        from pathlib import Path
+
         Path(path).unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(path)

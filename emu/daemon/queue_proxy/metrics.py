@@ -11,7 +11,6 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emu.daemon import loop
@@ -71,6 +70,8 @@ def _resource(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _network_octets() -> tuple[int, int]:
     """What came in and went out over the network of this process's namespace."""
+    from pathlib import Path
+
     try:
         lines = [line.split() for line in Path("/proc/self/net/netstat").read_text().splitlines()]
     except OSError:
@@ -82,6 +83,8 @@ def _network_octets() -> tuple[int, int]:
 
 def process_text() -> bytes:
     """The metrics of Prometheus' process collectors for this process."""
+    from pathlib import Path
+
     from emu.policy.metrics import single
 
     fields = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()

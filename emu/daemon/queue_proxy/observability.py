@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 METRICS_PORT = 9091
 LEAST_PORT = 1024
@@ -36,8 +35,7 @@ class ObservabilityError(Exception):
     """The configuration is wrong, in Knative's words, or asks for what is not done here."""
 
 
-@dataclass(frozen=True)
-class Observability:
+class Observability(NamedTuple):
     """What queue-proxy is to show of itself."""
 
     prometheus_port: int | None = None

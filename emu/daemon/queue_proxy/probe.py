@@ -13,7 +13,6 @@ import ssl
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 from emu.daemon.http.reply import connected, read_head
 from emu.daemon.within import within
@@ -134,6 +133,9 @@ class _Probe:
     # --- HTTP/1
 
     async def _http(self, own: list[tuple[str, str]]) -> bool:
+        # As below: most pods are asked whether they listen, and their start is not to pay for the import.
+        from urllib.parse import urljoin
+
         scheme = str(self._action.get("scheme") or "HTTP").lower()
         path = str(self._action.get("path") or "/")
         url = f"{scheme}://{self._host}:{self._port}{path if path.startswith('/') else '/' + path}"
@@ -149,6 +151,8 @@ class _Probe:
 
     async def _get(self, url: str, own: list[tuple[str, str]]) -> tuple[int, str | None]:
         """The status of one GET, and where it redirects to."""
+        from urllib.parse import urlsplit
+
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https"):
             raise ValueError(f"unsupported protocol scheme {parts.scheme!r}")

@@ -8,7 +8,8 @@ cluster does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from emu.daemon.queue_proxy.observability import DEFAULT_TEMPLATE, Observability, ObservabilityError, read
 from emu.daemon.queue_proxy.proxy import DEFECTS
@@ -34,6 +35,7 @@ DRAIN_QUIET_S = 30.0
 """After SIGTERM, this long without a user request before the ports close (drainSleepDuration)."""
 HIJACKED_S = 60.0
 """How long connections that are not HTTP/1 any more may take after that."""
+BIND = "0.0.0.0"  # noqa: S104  Knative's listens on every address of the pod
 HEAD_LIMIT_S = 60.0
 """How long a request's head may take (knative.dev/pkg/network/h2c.go, ReadHeaderTimeout)."""
 
@@ -75,8 +77,7 @@ class SettingsError(Exception):
     """A variable is missing or cannot be read; the text is Knative's."""
 
 
-@dataclass(frozen=True)
-class TlsSettings:
+class TlsSettings(NamedTuple):
     """What QUEUE_PROXY_TLS_* asks for; empty is the default (1.3 and up)."""
 
     min_version: str = ""
@@ -87,9 +88,11 @@ class TlsSettings:
     """By their standard names or Go's."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """queue-proxy's environment. Seconds; `container_concurrency` 0 is no limit."""
+class Settings(NamedTuple):
+    """queue-proxy's environment. Seconds; `container_concurrency` 0 is no limit.
+
+    A named tuple: each pod pays for this class at its start, and for a dataclass of so many fields ten times as much.
+    """
 
     container_concurrency: int
     port: int
@@ -107,7 +110,7 @@ class Settings:
     probe_request_log: bool = False
     metrics_port: int | None = None
     """Where Prometheus reads; None where it does not."""
-    revision: dict[str, str] = field(default_factory=dict)
+    revision: Mapping[str, str] = MappingProxyType({})
     """.Revision of the request log's template."""
     tls: TlsSettings = TlsSettings()
     cert_dir: str = CERT_DIR
@@ -115,7 +118,7 @@ class Settings:
     drain_quiet_s: float = DRAIN_QUIET_S
     hijacked_s: float = HIJACKED_S
     head_limit_s: float = HEAD_LIMIT_S
-    bind: str = "0.0.0.0"  # noqa: S104  Knative's listens on every address of the pod
+    bind: str = BIND
     defects: frozenset[str] = frozenset()
 
     @classmethod
@@ -165,7 +168,7 @@ class Settings:
             drain_quiet_s=float(environ.get("EMU_DRAIN_QUIET_SECONDS") or DRAIN_QUIET_S),
             hijacked_s=float(environ.get("EMU_HIJACKED_SECONDS") or HIJACKED_S),
             head_limit_s=float(environ.get("EMU_HEAD_LIMIT_SECONDS") or HEAD_LIMIT_S),
-            bind=environ.get("EMU_BIND") or cls.bind,
+            bind=environ.get("EMU_BIND") or BIND,
             defects=_defects(environ.get("EMU_KNATIVE_DEFECTS", "")),
         )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
-from pathlib import Path
 
 from emu.daemon.http.server import ALPN
 from emu.daemon.queue_proxy.settings import CURVES, OLDER_SUITES, SettingsError, TlsSettings
@@ -14,13 +14,13 @@ CERT_NAME, KEY_NAME = "tls.crt", "tls.key"
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def mounted(folder: str) -> tuple[Path, Path] | None:
+def mounted(folder: str) -> tuple[str, str] | None:
     """Where certificate and key are; None unless both are there."""
-    cert, key = Path(folder) / CERT_NAME, Path(folder) / KEY_NAME
-    return (cert, key) if cert.exists() and key.exists() else None
+    cert, key = f"{folder}/{CERT_NAME}", f"{folder}/{KEY_NAME}"
+    return (cert, key) if os.access(cert, os.F_OK) and os.access(key, os.F_OK) else None
 
 
-def context(cert: Path, key: Path, wanted: TlsSettings) -> ssl.SSLContext:
+def context(cert: str, key: str, wanted: TlsSettings) -> ssl.SSLContext:
     """For a server with this certificate. SettingsError for a curve that this OpenSSL does not have.
 
     One curve is the only one; of several, the ssl module has no way to pass them to OpenSSL.
@@ -48,13 +48,16 @@ def _prefer(made: ssl.SSLContext, curve: str) -> None:
         ) from None
 
 
-async def keep_fresh(made: ssl.SSLContext, cert: Path, key: Path) -> None:
+async def keep_fresh(made: ssl.SSLContext, cert: str, key: str) -> None:
     """Load the certificate again when its file has changed; a bad one leaves the old in place."""
-    seen = cert.stat().st_mtime_ns
+    from pathlib import Path
+
+    file = Path(cert)
+    seen = file.stat().st_mtime_ns
     while True:
         await asyncio.sleep(RELOAD_S)
         try:
-            now = cert.stat().st_mtime_ns
+            now = file.stat().st_mtime_ns
             if now != seen:
                 made.load_cert_chain(cert, key)
                 seen = now
