@@ -27,22 +27,29 @@ class Probes:
         self._put = put
         self._hold_frozen = hold_frozen
         self._states: dict[str, ContainerProbes] = {}
+        self._due_at: dict[str, float | None] = {}
+        """When the next probe of each container is due: of its state, and asked for in each turn of a run."""
         self._asked: dict[str, tuple[Instance, Mapping[Kind, PodProbe]]] = {}
 
     def begin(self, instance: Instance, probes: Mapping[Kind, PodProbe]) -> None:
         """A container has started."""
         rules = {kind: probe.rule for kind, probe in probes.items()}
-        self._states[instance.container] = probing.begin(rules, now())
         self._asked[instance.container] = (instance, probes)
+        self._set(instance.container, probing.begin(rules, now()))
+
+    def _set(self, container: str, state: ContainerProbes) -> None:
+        self._states[container] = state
+        self._due_at[container] = probing.next_due(state)
 
     def forget(self, container: str) -> None:
         """Ask a container no more that has ended."""
         self._states.pop(container, None)
+        self._due_at.pop(container, None)
 
     def end(self, *, hooks: bool) -> None:
         """The pod is to end: with hooks readiness alone is asked on, without them nothing."""
         for name, probes in self._states.items():
-            self._states[name] = probing.ending(probes) if hooks else ContainerProbes({})
+            self._set(name, probing.ending(probes) if hooks else ContainerProbes({}))
 
     def started(self, container: str) -> bool:
         """Whether its startup probe has succeeded, or it has none."""
@@ -58,18 +65,16 @@ class Probes:
 
     def due_at(self) -> float | None:
         """When the next is to be asked."""
-        return min(
-            (at for state in self._states.values() if (at := probing.next_due(state)) is not None), default=None
-        )
+        return min((at for at in self._due_at.values() if at is not None), default=None)
 
     def ask_due(self) -> None:
         """Begin each probe that is due by now; its answer comes back as a fact."""
-        for name, state in self._states.items():
-            due_at = probing.next_due(state)
+        for name, due_at in self._due_at.items():
             if due_at is None or due_at > now():
                 continue
             instance, probes = self._asked[name]
-            self._states[name], kinds = probing.due(state, now(), frozen=self.holds(instance))
+            state, kinds = probing.due(self._states[name], now(), frozen=self.holds(instance))
+            self._set(name, state)
             for kind in kinds:
                 threading.Thread(target=self._ask, args=(instance, kind, probes[kind]), daemon=True).start()
 
@@ -84,7 +89,7 @@ class Probes:
         name = instance.container
         state = self._states.get(name)
         if state is not None and self._asked[name][0] == instance:
-            self._states[name] = probing.hurried(state, now())
+            self._set(name, probing.hurried(state, now()))
 
     def holds(self, instance: Instance) -> bool:
         """Whether it is asked nothing now, as it is frozen."""
@@ -105,5 +110,6 @@ class Probes:
         before = self._states.get(name)
         if before is None or fact.kind not in before.probes or self._asked[name][0] != fact.instance:
             return False, None
-        after = self._states[name] = probing.answered(before, fact.kind, fact.answer.outcome, now())
+        after = probing.answered(before, fact.kind, fact.answer.outcome, now())
+        self._set(name, after)
         return True, after.doomed if before.doomed is None else None

@@ -39,6 +39,8 @@ class Status:
         self.states = {one.name: ContainerState(role=one.role) for one in pod.template.containers}
         """Each container's state."""
         self._recorded: PodView | None = None
+        self._shown: tuple[object, PodView] | None = None
+        """The last view that depends on no clock, and what it was made of."""
         self._reason = ""
         """The pod's own, where it has failed for one."""
         self.pending = False
@@ -48,7 +50,14 @@ class Status:
         """The pod as kubectl would show it."""
         if self.pending and not terminating:
             return lifecycle.pending_view([one.role for one in self.states.values()])
-        return lifecycle.pod_view(list(self.states.values()), now(), terminating=terminating, reason=self._reason)
+        states = list(self.states.values())
+        # Looked at in each turn of a run, for each of its pods; what a state is, it stays.
+        of = states, terminating, self._reason
+        if self._shown is not None and self._shown[0] == of:
+            return self._shown[1]
+        view = lifecycle.pod_view(states, now(), terminating=terminating, reason=self._reason)
+        self._shown = None if lifecycle.is_timed(states) else (of, view)
+        return view
 
     def evicted(self, message: str, grace_s: int) -> None:
         """The pod has failed: the kubelet evicts it."""

@@ -246,6 +246,11 @@ def pod_view(
     return PodView(printed.ready, printed.status, int(printed.restarts.split()[0]))
 
 
+def is_timed(containers: Sequence[ContainerState]) -> bool:
+    """Whether the view of a pod with these containers changes with the time alone."""
+    return any(state.phase == "back-off" for state in containers)
+
+
 def _printable(state: ContainerState, now: float, first: str) -> Container:
     sidecar = state.role == "sidecar"
     return Container(

@@ -91,7 +91,7 @@ class TlsSettings(NamedTuple):
 class Settings(NamedTuple):
     """queue-proxy's environment. Seconds; `container_concurrency` 0 is no limit.
 
-    A named tuple: each pod pays for this class at its start, and for a dataclass of so many fields ten times as much.
+    A named tuple: each pod pays for the making of this class at its start, for a dataclass eight times as much.
     """
 
     container_concurrency: int
