@@ -63,6 +63,8 @@ class PodWorker:
         self._status = Status(pod, log, on_event)
         self._containers = Containers(pod, engine, log)
         self._probes = Probes(self._containers, put, hold_frozen=hold_frozen)
+        self.heard = self._probes.heard
+        """(instance): it printed something. Called in any thread."""
         self._ending = Ending(self._containers, engine, log, put)
         self._termination = Termination(pod, log, self._status, self._probes, self._ending, lambda: self.running)
         self.instances: dict[str, Instance] = {}
@@ -216,10 +218,6 @@ class PodWorker:
             self._status.record(fact.container, "Warning", "FailedPreStopHook", fact.why)
         else:
             raise fact.error
-
-    def heard(self, instance: Instance) -> None:
-        """A container printed something; called in any thread."""
-        self._probes.heard(instance)
 
     def begin_stop(self, *, hooks: bool = False, why: str = "pod") -> None:
         """Ask the containers to end, as the kubelet does with a pod that is to go: preStop hook (with `hooks`),
