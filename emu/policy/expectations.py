@@ -337,3 +337,19 @@ def show_figure(name: str, value: Any, *, met: bool | None = False) -> str:
     if isinstance(value, float):
         return format_number(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def show_wanted(name: str, wanted: str) -> str:
+    """What a figure is compared with, in the same units: `<= 4 MiB * phases.a.duration_s` of a name that ends in
+    _bytes. A size that would have to be rounded for that stays as it is written.
+    """
+    return _SIZE.sub(lambda size: _in_units(size[0]), wanted) if name.endswith("_bytes") else wanted
+
+
+_SIZE = re.compile(r"(?<![\w.:/-])\d+(?:\.\d+)?(?:[KMGT]i?B?|k)?(?![\w.:/-])")
+"""A number or a size by itself, and no part of a name."""
+
+
+def _in_units(size: str) -> str:
+    shown = format_bytes(parse_bytes(size))
+    return shown if parse_bytes(shown.replace(" ", "")) == parse_bytes(size) >= 1024 else size

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from emu.policy.expectations import show_figure
+from emu.policy.expectations import show_figure, show_wanted
 from emu.report.topics.registry import FIRST, on_terminal
 from emu.report.topics.topic import Alert, Cell, Listing, Note, Part, Size, Topic, View
 from emu.study.model.study import Study
@@ -107,7 +107,7 @@ def expected_table(expectations: list[dict[str, Any]]) -> Text | None:
         mark = _MARKS[one["met"]]
         got, why = show_figure(one["what"], one["got"], met=one["met"]), one.get("why")
         known = why if why and one["got"] is None else f"{got} ({why})" if why else got
-        table.row(mark, one["what"], one["wanted"], known)
+        table.row(mark, one["what"], show_wanted(one["what"], one["wanted"]), known)
     return table.text()
 
 

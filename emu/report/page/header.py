@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emu.policy.expectations import show_figure
+from emu.policy.expectations import show_figure, show_wanted
 from emu.report.page.html import Markup, element, folded, join, table, unbroken, value_of
 from emu.report.topics.requests import failed_of_all
 from emu.report.words import NO_KILL, place_words, time_scale_words
@@ -104,7 +104,7 @@ def _expected(some: list[dict[str, Any]]) -> Markup:
         (
             element("span", _MARKS[one.get("met")], class_="" if one.get("met") is None else _class(one["met"])),
             element("code", one.get("what")),
-            value_of(str(one.get("what")), one.get("wanted")),
+            show_wanted(str(one.get("what")), str(one.get("wanted"))),
             _got(one),
         )
         for one in some

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.policy.expectations import NotMeasuredError, look_up, parse_expectation, show_figure
+from emu.policy.expectations import NotMeasuredError, look_up, parse_expectation, show_figure, show_wanted
 
 SUMMARY: dict[str, Any] = {
     "where": "sandbox:uml",
@@ -25,6 +25,25 @@ SUMMARY: dict[str, Any] = {
         "again": {"containers": {"app": {"io_read_bytes": 960}}},
     },
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "shown"),
+    [
+        ("x_bytes", "<= 4194304 * phases.a-1048576.duration_s", "<= 4 MiB * phases.a-1048576.duration_s"),
+        ("x_bytes", "between 64Mi and 1073741824", "between 64 MiB and 1 GiB"),
+        ("x_bytes", "< 1.5Gi", "< 1.5 GiB"),
+        ("x_bytes", ">= 0.95 * phases.first.containers.app.io_read_bytes", None),
+        ("x_bytes", "== 5000000", None),
+        ("x_bytes", "== 0", None),
+        ("x_bytes", "> 512", None),
+        ("x_bytes", "== null", None),
+        ("requests.sent", "== 4096", None),
+    ],
+)
+def test_what_is_wanted_has_the_units_of_what_was_got(name: str, wanted: str, shown: str | None) -> None:
+    """Sizes of names that end in _bytes, where that says them exactly; numbers in names stay."""
+    assert show_wanted(name, wanted) == (shown or wanted)
 
 
 @pytest.mark.parametrize(
