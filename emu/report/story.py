@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emu.report.topics.ends import ended, exits_headline, forced, stop_words
+from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.held_back import hindered
 from emu.report.topics.kill_headline import FULL, kill_headline
 from emu.report.topics.latency import BROUGHT
 from emu.report.topics.machine import machine_headline
 from emu.report.topics.never_ready import headlines as never_ready
 from emu.report.topics.page_cache import PAGE_CACHE
+from emu.report.topics.preemptions import PREEMPTIONS
 from emu.report.topics.registry import in_words
 from emu.report.topics.requests import TOO_SLOW, answers_headline, bound_headline, failures_headline
 from emu.report.topics.run import serious_notes
 from emu.report.topics.stalls import stall_headline
-from emu.report.words import NO_KILL, of_limit
+from emu.report.words import NO_KILL, NO_OOM_KILL, capital, of_limit
 from emu.study.model.study import Study
 from emu.study.restraints import bound
 from emu.units import format_seconds
@@ -68,17 +70,22 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     if killed:
         text = stop_words(study, killed[0]).rstrip(".")
         return "; ".join([text, *answers_headline(study)])
+    removed = [*EVICTIONS.headline(study, summary), *PREEMPTIONS.headline(study, summary)]
     parts = next((said for topic in in_words() if (said := topic.headline(study, summary))), [])
-    parts = [*parts, *hindered(study)]
+    parts = [*(one for one in parts if one not in removed), *hindered(study)]
     near, nearest = _nearest(study, summary)
     # Where nothing held a container back, requests that failed are what the run is about.
-    failed = failures_headline(study) if not parts and near < FULL else []
+    failed = failures_headline(study) if not (parts or removed) and near < FULL else []
     answers = [] if failed else answers_headline(study)
+    nearest = [] if removed else nearest
     parts = [*failed, *(parts or nearest), *machine_headline(study), *answers]
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
     whole = study.ended and study.failed is None
-    nothing = NO_KILL if whole else f"As far as it was recorded, {NO_KILL.lower()}"
+    none = NO_OOM_KILL if removed else NO_KILL
+    nothing = none if whole else f"As far as it was recorded, {none[0].lower()}{none[1:]}"
     verdict = nothing if watched else "Whether a process was killed was not recorded"
+    if removed:  # whose pods were ended, in order, though the kernel killed nothing
+        return "; ".join([capital(removed[0]), *removed[1:], *parts, f"{verdict[0].lower()}{verdict[1:]}"])
     return f"{verdict}: {'; '.join(parts)}" if parts else verdict
 
 

@@ -30,6 +30,8 @@ def place_words(where: str | None, accelerator: str | None) -> str | None:
 
 NO_KILL = "Nothing was killed"
 """How the headline of a run without a kill begins."""
+NO_OOM_KILL = "Nothing was OOM-killed"
+"""The same, where pods were ended by the kubelet or for the scheduler."""
 
 
 def all_of(number: int) -> str:

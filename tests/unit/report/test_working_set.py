@@ -11,6 +11,7 @@ from emu.policy.kubelet.node import docker_stats, working_set
 from emu.record.events import Owner
 from emu.record.rundir import RunDir
 from emu.record.samples import NODE
+from emu.report.summary import summarize
 from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.topic import View
 from emu.report.topics.working_set import WORKING_SET
@@ -19,7 +20,9 @@ from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
 from emu.study.pods import named
+from emu.study.study import read_study
 from emu.study.working_sets import moments
+from tests.fakes import FakeRun
 
 MIB = 2**20
 LOW = "The node was low on resource: memory. Threshold quantity: 100Mi, available: "
@@ -136,6 +139,19 @@ def test_an_eviction_for_page_cache_is_said_to_be_one() -> None:
     for short in (replace(study, evictions=[_evicted(1.5, "read-twice", "10Mi")]), replace(study, node=None)):
         headline = EVICTIONS.headline(short, EVICTIONS.figures(short))[0]
         assert headline.endswith("because the node was low on memory")
+
+
+def test_a_run_with_an_eviction_is_headed_by_it(tmp_path: Path) -> None:
+    """Its processes were killed, though not by the kernel: that nothing was killed would be wrong."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    run.advance(2.0)
+    study = read_study(run.finish())
+    assert summarize(study)["verdict"]["headline"].startswith("Nothing was killed")
+    study.evictions = [_evicted(1.5, "read-twice", "10Mi")]
+    headline = summarize(study)["verdict"]["headline"]
+    assert headline.startswith("The kubelet evicted the pod read-twice because the node was low on memory; ")
+    assert headline.endswith("nothing was OOM-killed") and "nothing was killed" not in headline
 
 
 @pytest.mark.parametrize(
