@@ -8,6 +8,7 @@ and anon at the moment when the node was first full.
 from __future__ import annotations
 
 from itertools import accumulate
+from math import inf, nextafter
 from typing import Any
 
 from emu.messages import SANDBOX
@@ -19,9 +20,9 @@ from emu.report.page.steps import draw_steps
 from emu.report.topics.topic import Drawing, Figures, Listing, Topic
 from emu.report.words import labelled, listed, share
 from emu.study.counters import rises, value_at
-from emu.study.measures import Window, add, times
+from emu.study.measures import add, last, times
 from emu.study.model.study import Study
-from emu.study.model.timeline import Timeline
+from emu.study.model.timeline import Column, Timeline
 from emu.units import format_bytes, format_seconds
 
 WORTH_A_WORD = 2**20
@@ -37,21 +38,23 @@ _KINDS = {
 
 
 def figures(study: Study) -> Figures:
-    """`reclaim`: each container with what was taken from it, the most first; empty where the node was never full.
-    Null is what was not recorded.
+    """`reclaim`: each container with what was taken from it since the node was first full, the most first; empty
+    where it never was. Null is what was not recorded.
     """
-    window, page = Window(study), study.machine.page_bytes
-    full_s = _full_s(study)
+    page, full_s = study.machine.page_bytes, _full_s(study)
     if full_s is None:
         return {"reclaim": []}
     found = []
     for (pod, container), mine in _by_container(study).items():
-        counted = {name: times(window.counted(mine, column), page) for name, column in _COUNTERS.items()}
+        counted = {
+            name: times(add(last(_since(full_s, line, column)) for line in mine), page)
+            for name, column in _COUNTERS.items()
+        }
         held = {
             name: add(value_at(line.t, getattr(line, column), full_s) for line in mine)
             for name, column in _HELD.items()
         }
-        began = {"first_s": _first_s(mine, page)}
+        began = {"first_s": _first_s(mine, page, full_s)}
         found.append({"pod": pod or None, "container": container, **counted, **began, **held})
     return {"reclaim": sorted(found, key=lambda one: -(one["reclaimed_bytes"] or 0))}
 
@@ -71,15 +74,24 @@ def _by_container(study: Study) -> dict[tuple[str, str], list[Timeline]]:
     return lines
 
 
-def _first_s(lines: list[Timeline], page: int) -> float | None:
-    """When reclaim had first taken an amount worth a word from it; None where it never did."""
+def _first_s(lines: list[Timeline], page: int, full_s: float) -> float | None:
+    """When reclaim had first taken an amount worth a word from it since the node was full; None: it never did."""
     reached = (
         t
         for line in lines
-        for t, pages in zip(line.t, line.reclaimed, strict=True)
+        for t, pages in zip(line.t, _since(full_s, line, "reclaimed"), strict=True)
         if pages is not None and pages * page >= WORTH_A_WORD
     )
     return min(reached, default=None)
+
+
+def _since(full_s: float, line: Timeline, column: str) -> Column:
+    """How far a counter has risen since the last sample before the node was full: the one that found it so has what
+    was taken for that.
+    """
+    values: Column = getattr(line, column)
+    before = value_at(line.t, values, nextafter(full_s, -inf)) or 0
+    return [None if value is None else max(0, value - before) for value in values]
 
 
 def reclaim_words(reclaim: list[dict[str, Any]]) -> str:
@@ -148,11 +160,12 @@ def panels(drawing: Drawing) -> None:
     canvas, study = drawing.canvas, drawing.study
     step = step_of(canvas.end_s, study.recorder.interval_s if study.recorder else None)
     found: dict[str, tuple[list[float], dict[str, str]]] = {}
-    lines = _by_container(study) if _full_s(study) is not None else {}
+    full_s = _full_s(study)
+    lines = {} if full_s is None else _by_container(study)
     for number, ((pod, container), mine) in enumerate(lines.items()):
         name, colour = labelled({"pod": pod, "container": container}), _COLOURS[number % len(_COLOURS)]
         for what, column, dash in (("", "reclaimed", "solid"), (" read again", "refaults", "dot")):
-            moved = [rates(line.t, getattr(line, column), step, canvas.end_s) for line in mine]
+            moved = [rates(line.t, _since(full_s or 0.0, line, column), step, canvas.end_s) for line in mine]
             sums = [step * study.machine.page_bytes * sum(values) for values in zip(*moved, strict=True)]
             if sum(sums) >= WORTH_A_WORD:
                 found[f"{name}{what}"] = list(accumulate(sums)), {"color": f"var({colour})", "dash": dash}

@@ -81,6 +81,20 @@ def test_what_was_not_recorded_of_reclaim_is_null(tmp_path: Path) -> None:
     assert "reclaimed" not in summary["verdict"]["headline"]
 
 
+def test_reclaim_counts_from_when_the_node_was_full(tmp_path: Path) -> None:
+    """What was read again under a container's own limit before is no part of it."""
+    run = full_node(tmp_path / "run")
+    run.advance(3.5, {"app": {"refault_file": 400}})
+    run.advance(3.6)
+    full = {"delta": {"max": 1}, "values": {"max": 1}}
+    run.event(MemoryEventsRose(t=run.t, label="node", attempt=None, path=PATH, local=True, **full))
+    run.advance(4.0, {"app": {"refault_file": 1000}})
+    summary = summarize(read_study(run.finish()))
+    (app,) = (one for one in summary["reclaim"] if one["container"] == "app")
+    whole = summary["containers"]["app"]["refault_bytes"]
+    assert 0 < app["refault_bytes"] <= whole - 400 * PAGE
+
+
 def test_what_was_reclaimed_from_each_container_is_drawn_over_time(tmp_path: Path) -> None:
     """Where the node was full: each curve ends at what the table says. Else there is no such panel."""
     run = full_node(tmp_path / "run")
