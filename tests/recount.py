@@ -159,7 +159,7 @@ def _lives(data: bytes, host: Figures) -> list[Cgroup]:
     """In the sample under way."""
     done: list[Cgroup] = []
     sources: dict[int, tuple[str, str, Cgroup]] = {}
-    whole = data.rfind(b"\nE\n") + 3
+    whole = _whole(data)
     at = 0
     while at < whole:
         end = data.index(b"\n", at)
@@ -191,6 +191,11 @@ def _lives(data: bytes, host: Figures) -> list[Cgroup]:
     return done
 
 
+def _whole(data: bytes) -> int:
+    """Where the last sample that is there to its end ends."""
+    return max((found.end() for found in re.finditer(rb"\nE( \d+)?\n", data)), default=0)
+
+
 def held_at(data: bytes, t: float) -> dict[tuple[str, str, int | None], int]:
     """memory.current of each cgroup that is there, by the last sample at or before a time of CLOCK_MONOTONIC: by pod,
     container (empty: the whole pod) and attempt.
@@ -199,7 +204,7 @@ def held_at(data: bytes, t: float) -> dict[tuple[str, str, int | None], int]:
     known: dict[int, tuple[str, str, int | None]] = {}
     changed: dict[tuple[str, str, int | None], int | None] = {}
     at = 0
-    whole = data.rfind(b"\nE\n") + 3
+    whole = _whole(data)
     while at < whole:
         end = data.index(b"\n", at)
         words = data[at:end].split(b" ")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
@@ -50,11 +50,12 @@ class Helper:
         *,
         stdin: bool = True,
         stdout: bool = True,
+        pass_fds: Sequence[int] = (),
         on_line: Callable[[], None] = lambda: None,
     ) -> None:
         """Start `python -m MODULE WORDS`. `stdin`: it reads standard input, and exits with it. `stdout`: it writes
-        lines to standard output, which `lines` yields; else they go to the file. `on_line` is called, in a thread,
-        for each.
+        lines to standard output, which `lines` yields; else they go to the file. `pass_fds` are open in it, too.
+        `on_line` is called, in a thread, for each line.
         """
         with self._said.open("ab") as errors:
             process = self._process = command.spawn(
@@ -62,6 +63,7 @@ class Helper:
                 stdin=PIPE if stdin else None,
                 stdout=PIPE if stdout else errors.fileno(),
                 stderr=errors.fileno(),
+                pass_fds=pass_fds,
             )
         self._lines = queue.Queue()
         if stdout:

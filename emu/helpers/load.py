@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -15,8 +16,9 @@ from emu.messages.endpoints import Endpoint
 from emu.policy.loadplan import LoadPlan, Route, Split, Until
 from emu.policy.secrets import is_secret
 from emu.policy.until import PodFacts, in_words, pod_met
-from emu.record.events import EventLog, LoadBegan, PhaseBegan, PhaseEnded, now
+from emu.record.events import EventLog, LoadBegan, Note, PhaseBegan, PhaseEnded, now
 from emu.record.rundir import RunDir, cannot_record, write_new
+from emu.units import format_seconds
 
 HANG_S = 300.0
 """Short of memory, or on a busy machine, it may be slow to speak."""
@@ -36,7 +38,9 @@ class RunLoad:
     its plan when it is to `begin`. Leaving it early ends the load.
     """
 
-    def __init__(self, run: RunDir, log: EventLog) -> None:
+    def __init__(self, run: RunDir, log: EventLog, asks: socket.socket | None = None) -> None:
+        """`asks`: at which it asks the recorder for samples."""
+        self._asks = asks
         self._targets: Mapping[str, Target] = {}
         self._run = run
         self._log = log
@@ -57,7 +61,9 @@ class RunLoad:
 
     def __enter__(self) -> Self:
         words = ["--plan", str(self._run.load_plan), "--out", str(self._run.requests), "--parent", str(os.getpid())]
-        self._helper.start("emu.daemon.load", [*words, "--met", "--held"])
+        asks = [] if self._asks is None else [self._asks.fileno()]
+        words += [word for descriptor in asks for word in ("--asks", str(descriptor))]
+        self._helper.start("emu.daemon.load", [*words, "--met", "--held"], pass_fds=asks)
         return self
 
     def begin(self, plan: LoadPlan, targets: Mapping[str, Target] | None = None) -> None:
@@ -105,6 +111,8 @@ class RunLoad:
                     PhaseEnded(t=said["at"], phase=said["ended"], met=said["met"], unsent=said["unsent"])
                 )
                 self._going.pop(said["ended"], None)
+            elif "unsampled" in said:
+                self._log.append(_unsampled(said["unsampled"], said["waited_s"]))
             else:
                 self.status = said
 
@@ -170,3 +178,11 @@ class RunLoad:
             self._helper.said() or f"its process {how_ended(status)}; requests after that were not sent",
             "run it again; if that process was not killed, this is a bug: report it with the run directory",
         )
+
+
+def _unsampled(phase: str, waited_s: float) -> Note:
+    """No sample came between a phase and those before it; empty: after all of them."""
+    when = f"before phase {phase}" if phase else "at the end of the load"
+    why = f"the recorder did not answer in {format_seconds(waited_s)}" if waited_s else "the recorder still hangs"
+    why += "; what was counted about then may be another phase's"
+    return Note(t=now(), what=f"no sample was taken {when}", why=why, level="warning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,19 +25,23 @@ class RunRecorder:
         self._interval_s = interval_s
         self._helper = Helper("the recorder", run.processes / "recorder.err")
         self._full = False
+        self.asks: socket.socket | None = None
+        """At which samples are asked for, while it records."""
 
     def __enter__(self) -> Self:
-        words = ["--run", str(self._run.path), "--interval", str(self._interval_s)]
-        self._helper.start("emu.record.recorder", words)
+        self.asks, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        words = ["--run", str(self._run.path), "--interval", str(self._interval_s), "--asks", str(asked.fileno())]
+        with asked:  # from here on the recorder's alone: whoever waits for it sees its end
+            self._helper.start("emu.record.recorder", words, pass_fds=[asked.fileno()])
         if self._helper.line(START_S) != b"recording\n":
-            self._helper.end()
+            self._end()
             raise self._helper.not_started()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._helper.end()
+        self._end()
         if self._helper.status not in (0, EXIT_NOT_RECORDED):
             self._log.append(self._helper.ended_early("samples and kernel log lines stop there", "error"))
 
@@ -76,6 +81,11 @@ class RunRecorder:
                 "attempt": instance.attempt,
             }
         )
+
+    def _end(self) -> None:
+        self._helper.end()
+        if self.asks is not None:
+            self.asks.close()
 
     def _send(self, line: Mapping[str, str | int]) -> None:
         self._helper.send(json.dumps(line) + "\n")

@@ -30,6 +30,8 @@ HOST = f"app.{_DOMAIN}"
 """The Host of the service that a run is of."""
 DATA_DIR = "/emu-data"
 """Where the app's volume on a real block device is mounted; `readFile` and `writeFile` name files in it."""
+SAMPLE_NUMBER_BYTES = 20
+"""No number by which the load generator asks the recorder for a sample is longer."""
 
 QUEUE_PROXY, APP = "queue-proxy", "app"
 """The containers of a Knative pod, as emu's runs name them; also who it is in the logs of these two programs."""

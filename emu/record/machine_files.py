@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
-from emu.record.samples import HOST, SampleWriter
+from emu.record.samples import HOST, MM_STAT, SampleWriter
 
 FILES = ("/proc/meminfo", "/proc/diskstats", "/proc/pressure/memory", "/proc/vmstat")
 """One that this kernel does not have is left out."""
@@ -22,12 +25,13 @@ class MachineFiles:
 
     def open(self, writer: SampleWriter) -> None:
         """Open those files that this kernel has."""
-        for path in FILES:
+        named = [("memory.pressure" if "pressure" in path else path.rsplit("/", 1)[1], path) for path in FILES]
+        named += [(f"{device}{MM_STAT}", f"/sys/block/{device}/mm_stat") for device in _zram_devices()]
+        for name, path in named:
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 continue
-            name = "memory.pressure" if "pressure" in path else path.rsplit("/", 1)[1]
             source = writer.declare(HOST, name, path)
             self._open.append((source, fd))
             if name == _VMSTAT:
@@ -43,3 +47,12 @@ class MachineFiles:
 def _kept(text: bytes) -> bytes:
     """The lines of /proc/vmstat that are recorded."""
     return b"".join(line for line in text.splitlines(keepends=True) if line.startswith(_VMSTAT_LINES))
+
+
+def _zram_devices() -> Iterator[str]:
+    """Those that this machine swaps to."""
+    with suppress(OSError):
+        for line in Path("/proc/swaps").read_text().splitlines()[1:]:
+            device = line.split(maxsplit=1)[0].rpartition("/")[2]
+            if device.startswith("zram"):
+                yield device

@@ -1,8 +1,8 @@
 """How often the recorder reads: as often as it is asked to, but it may cost no more than a tenth of one CPU.
 
-It never gets so rare that what one phase of the load did could be counted for the next: between two phases that must
-be kept apart, the load generator waits several times `LONGEST_S` (BREATH_S of emu.daemon.load.phase). Where there are
-more than `MANY` cgroups, a tenth of one CPU is not enough for that, and the cost decides alone.
+It never gets so rare that a picture of a run would miss what happens in it. Where there are more than `MANY` cgroups,
+a tenth of one CPU is not enough for that, and the cost decides alone. What must be known at one moment, between two
+phases of the load, is asked for (asked.py).
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ cost is system calls: descriptors are kept open, nothing is parsed that need not
 Which pods there are, and whose a cgroup is, comes on standard input, a JSON line each: the cgroup that all pods are
 in, where that is watched; a pod once its cgroup is there; a container before it is started (its directory's name
 holds the container's id under both of Docker's cgroup drivers). The end of standard input ends the recording.
+The load generator asks for a sample at a socket of its own (asked.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import json
 import os
@@ -26,6 +26,7 @@ from typing import Any
 
 from emu.errors import EXIT_NOT_RECORDED
 from emu.messages import SANDBOX
+from emu.record.asked import Asked
 from emu.record.events import (
     CgroupGone,
     CgroupSeen,
@@ -42,18 +43,18 @@ from emu.record.pod_listeners import PodListeners, WatchedPod
 from emu.record.rundir import RunDir
 from emu.record.samples import NODE, SampleWriter
 from emu.record.watched import Watched
-from emu.record.writing import NotRecordedError, writing
+from emu.record.writing import NotRecordedError, write_back, writing
 
 REPORT_S = 5.0
 _READ_SIZE = 1 << 14
 _SYNC_S = 0.5
-_SYNC_FILE_RANGE_WRITE = 2
 
 
 class Recorder:
     """The recording process. No I/O in the constructor."""
 
-    def __init__(self, run: RunDir, interval_s: float) -> None:
+    def __init__(self, run: RunDir, interval_s: float, asks: int | None = None) -> None:
+        """`asks`: the descriptor of a socket at which samples are asked for."""
         self._pace = Pace(interval_s)
         self._run = run
         self._log = EventLog(run.events)
@@ -65,6 +66,7 @@ class Recorder:
         """Each pod that is there, by its name."""
         self._poll = select.poll()
         self._kernel_log = KernelLog(run.kmsg, self._poll, self._append)
+        self._asked = Asked(asks, self._poll, lambda: self.sample("phase", now()))
         self._machine = MachineFiles()
         self._samples = 0
         self._late = 0
@@ -101,9 +103,10 @@ class Recorder:
                 self._report(moment)
             if moment >= self._next_sync:
                 self._next_sync = moment + _SYNC_S
-                self._write_back()
+                write_back(self._writer.fd, self._log.fd, self._kernel_log.fd)
         self.sample("tick", now())
         self._report(now(), finished=True)
+        self._asked.close()
         for pod in self._pods.values():
             pod.listeners.close()
         with writing(self._run.samples):
@@ -119,6 +122,7 @@ class Recorder:
             signal.signal(signal_number, self._asked_to_stop)
         self._machine.open(self._writer)
         self._kernel_log.open()
+        self._asked.open()
 
     def follow(self, name: str, path: str) -> None:
         """Watch a pod from now on, until its cgroup is gone."""
@@ -155,6 +159,8 @@ class Recorder:
                 self._read_names()
             elif fd == self._kernel_log.fileno:
                 self._kernel_log.read()
+            elif fd == self._asked.fileno:
+                self._asked.serve()
             elif fd in self._by_event_fd:
                 watched = self._by_event_fd[fd]
                 if watched not in changed:
@@ -230,7 +236,8 @@ class Recorder:
 
     def _end_sample(self, why: str, moment: float) -> None:
         with writing(self._run.samples):
-            self._writer.end(int(moment * 1e9), why)
+            begun_ns = int(moment * 1e9)
+            self._writer.end(begun_ns, why, time.monotonic_ns() - begun_ns)
 
     def _read(self, watched: Watched, moment: float) -> bool:
         """Whether anything changed."""
@@ -340,26 +347,16 @@ class Recorder:
             )
         )
 
-    def _write_back(self) -> None:
-        """Start writing out what was recorded, without waiting: where the run directory is another machine's file
-        system (hostfs in the sandbox), the page cache of this one would be lost with it.
-        """
-        for fd in (self._writer.fd, self._log.fd, self._kernel_log.fd):
-            if fd >= 0:
-                _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def main(argv: list[str] | None = None) -> int:
-    """`python -m emu.record.recorder --run DIR [--interval S]`."""
+    """`python -m emu.record.recorder --run DIR [--interval S] [--asks FD]`."""
     parser = argparse.ArgumentParser(prog="emu.record.recorder")
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--interval", type=float, default=0.01)
+    parser.add_argument("--asks", type=int, help="the descriptor of a socket at which samples are asked for")
     options = parser.parse_args(argv)
     try:
-        Recorder(RunDir(options.run), options.interval).record()
+        Recorder(RunDir(options.run), options.interval, options.asks).record()
     except NotRecordedError as error:
         sys.stdout.write(f"{error}\n")
         sys.stdout.flush()

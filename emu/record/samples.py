@@ -6,15 +6,17 @@ the last sample:
     D <source> <owner> <attempt|-> <file name> <path>\n    declares a source once, before its first use; the owner is
                                                           `<pod>/<container>`, `<pod>/` for a whole pod, `node` for
                                                           the cgroup that all pods are in, or `host`
-    S <t in ns, CLOCK_MONOTONIC> <why: tick|event>\n        begins a sample
+    S <t in ns, CLOCK_MONOTONIC> <why>\n                 begins a sample: at a `tick`, at an `event`, or between two
+                                                          phases of the load (`phase`)
     F <source> <length>\n<length raw bytes>\n              one file's text; a file that has not changed since
                                                           the source's last F line is left out
     G <source>\n                                            the file could no longer be read (its cgroup is gone)
-    E\n                                                     ends the sample; one without this was torn by a kill
+    E <ns>\n                                               ends the sample, each file of which had been read so long
+                                                          after it began; one without this was torn by a kill
 
 It is packed into zstd frames as it is written (frames.py), each sample a flushed block. Every frame begins with
 all declarations and leaves no file out at first, so that it can be read without those before it. Older runs have the
-text unpacked, in samples.raw, or owners without a pod: `app`, and `pod` for the whole.
+text unpacked, in samples.raw, or owners without a pod: `app`, and `pod` for the whole, or an E without a time.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ HOST = Owner("", "host", None)
 """The whole machine, or the sandbox's kernel."""
 NODE = Owner("", "node", None)
 """The cgroup that all pods of a run are in, the node's `kubepods`."""
+MM_STAT = ".mm_stat"
+"""How the name of a zram device's file ends: `zram0.mm_stat`, of /sys/block/zram0."""
 _FLUSH_NS = 100_000_000
 """Samples of so long are packed and written together: that costs less CPU than each by itself."""
 _LONGEST_TEXT = 2**22
@@ -63,6 +67,8 @@ class Sample:
     why: str
     files: dict[Owner, dict[str, bytes]] = field(default_factory=dict)
     read: set[Owner] = field(default_factory=set)
+    until: float | None = None
+    """When all of it had been read; None where that was not recorded."""
 
 
 class SampleWriter:
@@ -119,12 +125,13 @@ class SampleWriter:
         """Declare a file no more: it will not be put again. Nothing is said of it."""
         self._known.pop(source, None)
 
-    def end(self, t_ns: int, why: str) -> None:
-        """End the sample taken at `t_ns`, and write out what is due. OSError where there is no room for all of it:
-        then none of it is written.
+    def end(self, t_ns: int, why: str, took_ns: int | None = None) -> None:
+        """End the sample begun at `t_ns`, each file of which had been read `took_ns` later (None: that is not known),
+        and write out what is due. OSError where there is no room for all of it: then none of it is written.
         """
         head = b"S %d %b\n" % (t_ns, why.encode())
-        self._unwritten += (*self._declared, head, *self._parts, b"E\n")
+        end = b"E\n" if took_ns is None else b"E %d\n" % took_ns
+        self._unwritten += (*self._declared, head, *self._parts, end)
         self._parts.clear()
         self._declared.clear()
         if why != "tick" or t_ns >= self._flushed_ns + _FLUSH_NS:
@@ -228,6 +235,7 @@ class _Reader:
         elif kind == b"S ":
             _, t_ns, why = head.split()
             self.state.t, self.state.why, self.whole = int(t_ns) / 1e9, why.decode(), True
+            self.state.until = None
         elif kind == b"G ":
             source = self._sources[int(head.split()[1])]
             self.state.files.pop(source.owner, None)
@@ -235,6 +243,9 @@ class _Reader:
             source = _declared(head)
             self._sources[source.number] = source
         elif kind == b"E\n":
+            return self.whole
+        elif kind == b"E ":
+            self.state.until = self.state.t + _took_s(head)
             return self.whole
         else:
             raise ValueError(head)
@@ -250,6 +261,14 @@ class _Reader:
             raise ValueError(number)
         self.state.files.setdefault(source.owner, {})[source.file] = text[:-1]
         self.state.read.add(source.owner)
+
+
+def _took_s(head: bytes) -> float:
+    """Of the line that ends a sample: a torn one says too little."""
+    took_ns = int(head[2:])
+    if not head.endswith(b"\n") or not 0 <= took_ns <= LONGEST_RUN_S * 1e9:
+        raise ValueError(head)
+    return took_ns / 1e9
 
 
 def _declared(head: bytes) -> Source:

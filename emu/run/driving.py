@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from socket import socket
 from typing import TYPE_CHECKING
 
 from emu.helpers.freezer_seen import FreezerSeen
@@ -71,8 +72,9 @@ class Driving:
         began: float,
         keep: Callable[[], None],
         resizing: Resizing,
+        asks: socket | None = None,
     ) -> None:
-        """`keep` is called at every turn, and may raise."""
+        """`keep` is called at every turn, and may raise. `asks`: where the load asks for samples."""
         self._spec = spec
         self._run = run
         self._node = node
@@ -82,6 +84,7 @@ class Driving:
         self._began = began
         self._keep = keep
         self._resizing = resizing
+        self._asks = asks
         self._resized: dict[PodWorker, PodTemplate] = {}
         """As the last resize that was asked for makes it."""
         self._several = False
@@ -245,7 +248,7 @@ class Driving:
         if not spec.load.phases:
             start_pods()
             return
-        with RunLoad(self._run, self._log) as load:  # which comes up while the pods do
+        with RunLoad(self._run, self._log, self._asks) as load:  # which comes up while the pods do
             start_pods()
             plan = self._load_plan(workloads)
             asked = {

@@ -129,12 +129,10 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 resizing = Resizing(_node_rules(spec), log, on_done=pods.update)
                 evictions = _evictions(spec, pods.cgroup, log)
                 node = stack.enter_context(Node(engine, log, run, run_id, evictions, resizing))
-                driving = Driving(spec, run, node, pods, log, screen, began=began, keep=keep, resizing=resizing)
-                planned = {
-                    name: PlannedPod(one, templates[name], partial(plan, name), spec.each_revision.get(name))
-                    for name, one in spec.each_pod.items()
-                }
-                driving.drive(planned, engine, stack)
+                driving = Driving(
+                    spec, run, node, pods, log, screen, began=began, keep=keep, resizing=resizing, asks=recorder.asks
+                )
+                driving.drive(_planned(spec, templates, plan), engine, stack)
         screen.end_live()
         screen.step("stopping the pod and cleaning up")
     # Only now: the journal and the end of the record are what that room was kept for.
@@ -142,6 +140,16 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     _keep_journal(run, run_id, pods, began, log)
     end.write()
     return end.status
+
+
+def _planned(
+    spec: ScenarioSpec, templates: Mapping[str, PodTemplate], plan: Callable[[str], Pod]
+) -> dict[str, PlannedPod]:
+    """Each pod of the scenario, by its name there."""
+    return {
+        name: PlannedPod(one, templates[name], partial(plan, name), spec.each_revision.get(name))
+        for name, one in spec.each_pod.items()
+    }
 
 
 def _starts(

@@ -154,7 +154,7 @@ class PhaseModel(Model):
     keep_alive: bool = True
     """Reuse connections; false opens one for each request."""
     after_answers: bool = False
-    """Begin 0.2 s after every request of the previous phases has ended, instead of at a fixed time."""
+    """Begin once every request of the previous phases has ended, instead of at a fixed time."""
     resize: ResizeModel | None = None
     """Resize a container of the pod when the phase begins, as the kubelet does: checked, and refused where the memory
     limit would not be above what is used. A resize that is refused is tried again every 10 s.

@@ -58,13 +58,13 @@ class Window:
             return None
         return sum(self._area(t, values) for t, values in pairs) / 2**30
 
-    def rise(self, pairs: Iterable[tuple[list[float], Column]]) -> int | None:
-        """How much counters rose within, together; each pair is `t` and its column."""
-        return add(self._rise_of(t, column) for t, column in pairs)
+    def rise(self, pairs: Iterable[tuple[Timeline, Column]]) -> int | None:
+        """How much counters rose within, together; each pair is a timeline and a column of it."""
+        return add(self._rise_of(line.known, column) for line, column in pairs)
 
     def counted(self, lines: Iterable[Timeline], column: str) -> int | None:
         """How much a counter of the timelines rose within."""
-        return self.rise((line.t, getattr(line, column)) for line in lines)
+        return self.rise((line, getattr(line, column)) for line in lines)
 
     def events(self, owners: Iterable[Owner], *, below: bool | None = None) -> dict[str, int | None]:
         """memory.events within, by counter; None each where it was never read."""
@@ -96,7 +96,7 @@ class Window:
         return found
 
     def _bytes(self, lines: list[Timeline], devices: list[str], way: str) -> int:
-        pairs = [(line.t, getattr(line.io[device], way)) for line in lines for device in devices if device in line.io]
+        pairs = [(line, getattr(line.io[device], way)) for line in lines for device in devices if device in line.io]
         return self.rise(pairs) or 0
 
     def _within(self, line: Timeline, column: Column) -> Column:
@@ -108,11 +108,11 @@ class Window:
         spans = ((max(a, self.begin_s), min(b, self.until_s)) for a, b in pairwise(t))
         return sum(value * (b - a) for (a, b), value in zip(spans, column, strict=False) if value and b > a)
 
-    def _rise_of(self, t: list[float], column: Column) -> int | None:
+    def _rise_of(self, known: list[float], column: Column) -> int | None:
         if all(value is None for value in column):
             return None
-        before = last(column[: _read_by(t, self.begin_s)]) or 0
-        after = last(column[: _read_by(t, self.until_s)]) or 0
+        before = last(column[: bisect_right(known, self.begin_s)]) or 0
+        after = last(column[: bisect_right(known, self.until_s)]) or 0
         return after - before
 
     def _has_events(self, owner: Owner) -> bool:
@@ -120,14 +120,6 @@ class Window:
         if line is not None and (line.events or line.events_all):
             return True
         return bool(self.study.marks_of(owner))
-
-
-def _read_by(t: list[float], when: float) -> int:
-    """How many samples were surely read by then. One has the time at which it was begun, and on a busy machine its
-    files are read a while later: certain is only that the next one was begun after that.
-    """
-    begun = bisect_right(t, when)
-    return begun - 1 if 0 < begun < len(t) else begun
 
 
 def last(column: Column) -> int | None:
@@ -144,9 +136,9 @@ def limit_at_peak(lines: Iterable[Timeline], limit: int | None) -> int | None:
 
 
 def surely_read(line: Timeline, t: float) -> float:
-    """When it is sure that a sample which was begun after `t` has been read: when the next one begins."""
-    following = bisect_left(line.t, t) + 1
-    return line.t[following] if following < len(line.t) else inf
+    """By when a sample has surely been read that was begun after `t`."""
+    following = bisect_left(line.t, t)
+    return line.known[following] if following < len(line.t) else inf
 
 
 def first(column: Column) -> int | None:

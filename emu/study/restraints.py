@@ -162,7 +162,7 @@ def _swap_max(study: Study, lines: list[Timeline]) -> HeldBack | None:
     if not limits or not limits[-1]:
         return None
     limit = limits[-1]
-    times = Window(study).rise((line.t, line.swap_events["max"]) for line in lines if "max" in line.swap_events)
+    times = Window(study).rise((line, line.swap_events["max"]) for line in lines if "max" in line.swap_events)
     seconds = sum(_spent(line, line.swap, lambda used: is_full(used, limit)) for line in lines)
     if not times and not seconds:
         return None
@@ -171,7 +171,7 @@ def _swap_max(study: Study, lines: list[Timeline]) -> HeldBack | None:
 
 def _swap_high(study: Study, lines: list[Timeline]) -> HeldBack | None:
     bounds = [value for line in lines for value in line.swap_high if value is not None]
-    times = Window(study).rise((line.t, line.swap_events["high"]) for line in lines if "high" in line.swap_events)
+    times = Window(study).rise((line, line.swap_events["high"]) for line in lines if "high" in line.swap_events)
     return HeldBack(SWAP_HIGH, times, None, bounds[-1], None) if bounds and times else None
 
 
@@ -182,7 +182,7 @@ def _machine_swap(study: Study, lines: list[Timeline]) -> HeldBack | None:
     mine = any(value for line in lines for value in line.swap)
     window = Window(study)
     fails, own = (
-        window.rise((line.t, line.swap_events[name]) for line in lines if name in line.swap_events)
+        window.rise((line, line.swap_events[name]) for line in lines if name in line.swap_events)
         for name in ("fail", "max")
     )
     refused = (fails or 0) - (own or 0)

@@ -7,9 +7,10 @@ differs from the one before, and only for the keys that are drawn or counted.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, repeat
+from math import inf
 from pathlib import Path
 
 from cgroups.errors import BadValue
@@ -18,7 +19,7 @@ from cgroups.values import NO_LIMIT
 from emu.files.typed import LARGEST_INT
 from emu.messages import QUEUE_PORT
 from emu.record.events import LONGEST_RUN_S, Damage, Owner
-from emu.record.samples import HOST, NODE, Sample, read_samples
+from emu.record.samples import HOST, MM_STAT, NODE, Sample, read_samples
 from emu.study.kernel_parts import KERNEL_PARTS, ZSWAP, dirty, other_kernel
 from emu.study.model.freezes import Freeze, frozen_span
 from emu.study.model.machine import HostTimeline
@@ -98,7 +99,7 @@ class Sampled:
     freezes: list[Freeze] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     end: float | None = None
-    """CLOCK_MONOTONIC of the last sample."""
+    """CLOCK_MONOTONIC of the last sample's end, or of its begin where no more is known."""
 
 
 class _Table:
@@ -161,6 +162,7 @@ def read_timelines(path: Path, origin: float) -> Sampled:
     tables: dict[Owner, _Table] = {}
     older: list[tuple[Owner, _Table]] = []
     times: list[float] = []
+    until: dict[float, float] = {}
     complaints: dict[str, str] = {}
     damage = Damage()
     try:
@@ -168,6 +170,8 @@ def read_timelines(path: Path, origin: float) -> Sampled:
             if abs(sample.t - origin) <= LONGEST_RUN_S:
                 older += _take(sample, tables, sampled, complaints, origin)
                 times.append(sample.t - origin)
+                if sample.until is not None:
+                    until[times[-1]] = sample.until - origin
             else:
                 damage.lines += 1
     except FileNotFoundError:
@@ -186,11 +190,11 @@ def read_timelines(path: Path, origin: float) -> Sampled:
         if owner == HOST:
             sampled.host = _host(table)
         elif owner == NODE:
-            sampled.node = _timeline(NODE, table)
+            sampled.node = _timeline(NODE, table, until)
         else:
             before = [one for whose, one in older if whose == owner]
             known = _together([*before, table], times) if table.gone or before else table
-            sampled.timelines[owner] = _timeline(owner, known)
+            sampled.timelines[owner] = _timeline(owner, known, until)
     sampled.freezes = [freeze for line in sampled.timelines.values() for freeze in _freezes(line)]
     return sampled
 
@@ -219,7 +223,7 @@ def _take(
     for owner, table in tables.items():
         if not owner.container and owner not in sample.files:
             table.gone = True
-    into.end = sample.t
+    into.end = sample.t if sample.until is None else sample.until
 
 
 def _read(owner: Owner, file: str, text: bytes, into: Sampled) -> Row:
@@ -229,7 +233,7 @@ def _read(owner: Owner, file: str, text: bytes, into: Sampled) -> Row:
         pids = parse_pids(text)
         row["processes"] = len(pids)
         into.pids.update(dict.fromkeys(pids, owner))
-    elif reader := _READERS.get(file):
+    elif reader := _zram(file) if file.endswith(MM_STAT) else _READERS.get(file):
         reader(text, row)
         if any(value is not None and abs(value) >= LARGEST_INT for value in row.values()):
             raise ValueError("no kernel counts so far")
@@ -312,6 +316,17 @@ def _vmstat(text: bytes, row: Row) -> None:
     row["reclaim_stalls"] = sum(value for name, value in counts.items() if name.startswith("allocstall"))
 
 
+def _zram(file: str) -> Callable[[bytes, Row], None]:
+    """Of a zram device: the size of the pages on it, and what they take in memory (zram.rst, mm_stat)."""
+    device = file.removesuffix(MM_STAT)
+
+    def read(text: bytes, row: Row) -> None:
+        stored, _, used = text.split()[:3]
+        row[f"zram.stored {device}"], row[f"zram.used {device}"] = int(stored), int(used)
+
+    return read
+
+
 def _listeners(text: bytes, row: Row) -> None:
     """Of the pod: who waits at queue-proxy's port, in both families together."""
     lines = (line.split() for line in text.splitlines())
@@ -343,8 +358,8 @@ _READERS: dict[str, Callable[[bytes, Row], None]] = {
 }
 
 
-def _timeline(owner: Owner, table: _Table) -> Timeline:
-    line = Timeline(owner, t=table.t)
+def _timeline(owner: Owner, table: _Table, until: Mapping[float, float]) -> Timeline:
+    line = Timeline(owner, t=table.t, until=_until(table.t, until) if until else [])
     for name in line.plain_columns():
         if name != "working_set":
             setattr(line, name, table.column(name))
@@ -363,6 +378,12 @@ def _timeline(owner: Owner, table: _Table) -> Timeline:
     return line
 
 
+def _until(t: list[float], until: Mapping[float, float]) -> list[float]:
+    """When each sample had been read: before the next one was begun, whatever a damaged file says."""
+    pairs = zip(t, [*t[1:], inf], strict=True)
+    return [min(until.get(begun, begun if after == inf else after), after) for begun, after in pairs]
+
+
 def _part(table: _Table, prefix: str) -> dict[str, Column]:
     return {name[len(prefix) :]: column for name, column in table.columns.items() if name.startswith(prefix)}
 
@@ -376,7 +397,17 @@ def _from_zero(column: Column, measured: Column) -> Column:
 
 def _host(table: _Table) -> HostTimeline:
     names = (*_MEMINFO, "swap_used", "reclaim_stalls")
-    return HostTimeline(table.t, **{name: table.column(name) for name in names})
+    line = HostTimeline(table.t, **{name: table.column(name) for name in names})
+    line.zram_stored = _sum(table, "zram.stored ")
+    line.zram = _sum(table, "zram.used ")
+    return line
+
+
+def _sum(table: _Table, prefix: str) -> Column:
+    """Of all columns whose names begin so; None where none has a value."""
+    columns = _part(table, prefix).values()
+    rows = [[value for value in row if value is not None] for row in zip(*columns, strict=True)]
+    return [sum(row) if row else None for row in rows] if rows else [None] * len(table.t)
 
 
 def _freezes(line: Timeline) -> list[Freeze]:

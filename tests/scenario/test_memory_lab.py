@@ -21,7 +21,7 @@ from emu.record.events import (
     read_events,
 )
 from emu.record.rundir import RunDir
-from emu.record.samples import NODE, Sample, read_samples
+from emu.record.samples import HOST, NODE, Sample, read_samples
 from emu.scenario.reading import load_scenario
 from emu.serving.explained import victims
 from tests.scenario.support import Finished
@@ -139,9 +139,18 @@ def test_what_zswap_holds_is_the_kernel_s_count(emu_run: EmuRun) -> None:
         assert (name == "zswap") == (figures["zswap_out_bytes"] > 0)
         said = summary["verdict"]["headline"]
         assert ("compressed in memory" in said) == (name == "zswap"), said
-        assert ("memory of the node (zram)" in said) == (name == "zram"), said
+        assert ("memory of the node (zram), where" in said) == (name == "zram"), said
+        texts = list(_zram_texts(run))
+        for column, figure in ((0, "zram_stored_peak_bytes"), (2, "zram_peak_bytes")):
+            assert summary["host"][figure] == max((int(text.split()[column]) for text in texts), default=None)
+        assert bool(texts) == (name == "zram")
     devices = _devices(plays["zram"][0])
     assert [one["name"] for one in devices.values() if one["role"] == "swap"] == ["zram0"]
+
+
+def _zram_texts(run: RunDir) -> Iterator[bytes]:
+    for sample in read_samples(run.samples):
+        yield from (text for file, text in sample.files.get(HOST, {}).items() if file.endswith(".mm_stat"))
 
 
 @part_of("memory-high")
@@ -309,16 +318,13 @@ def test_kernel_memory_is_the_kernel_s_own_breakdown(emu_run: EmuRun) -> None:
 
 @part_of("protection")
 def test_what_was_reclaimed_is_the_kernel_s_count(emu_run: EmuRun) -> None:
-    """protection: what was taken from each container is pgsteal of its memory.stat, to the page, and what was scanned
-    for it pgscan.
+    """protection: what was taken from each container is what pgsteal of its memory.stat rose by since the node was
+    full, to the page, and what was scanned for it pgscan.
     """
     for run, summary in emu_run("protection").plays:
         assert {one["pod"] for one in summary["reclaim"]} == {"web", "batch"}
         for one in summary["reclaim"]:
-            stat = _last(run, one["pod"], "memory.stat")
-            counted = [
-                int(re.findall(rb"^%s (\d+)$" % name, stat, re.MULTILINE)[0]) for name in (b"pgsteal", b"pgscan")
-            ]
+            counted = [_since_full(run, one["pod"], name) for name in ("pgsteal", "pgscan")]
             assert [one["reclaimed_bytes"], one["scanned_bytes"]] == [pages * PAGE for pages in counted]
 
 
@@ -326,20 +332,34 @@ def _counted(stat: bytes, name: bytes) -> int:
     return int(re.findall(rb"^%s (\d+)$" % name, stat, re.MULTILINE)[0])
 
 
+def _since_full(run: RunDir, pod: str, name: str) -> int:
+    """How far a counter of memory.stat of a pod's app rose after the last sample in which the node had never met its
+    limit.
+    """
+    full, before, value = False, 0, 0
+    for sample in read_samples(run.samples):
+        full = full or _counted(sample.files[NODE]["memory.events.local"], b"max") > 0
+        for owner, files in sample.files.items():
+            if (owner.pod, owner.container) == (pod, "app") and "memory.stat" in files:
+                value = _counted(files["memory.stat"], name.encode())
+        before = before if full else value
+    assert full
+    return value - before
+
+
 @part_of("reclaim-order")
 def test_cold_page_cache_goes_first(emu_run: EmuRun) -> None:
-    """reclaim-order: what each container gave is pgsteal of its memory.stat, to the page; cold page cache went before
-    hot, anonymous memory without swap was not even looked at, and each kind held is memory.stat's when the node was
-    full.
+    """reclaim-order: what each container gave is what pgsteal of its memory.stat rose by, to the page; cold page
+    cache went before hot, anonymous memory without swap was not even looked at, and each kind held is memory.stat's
+    when the node was full.
     """
     done = emu_run("reclaim-order")
     reclaim = {one["pod"]: one for one in done.summary["reclaim"]}
     assert set(reclaim) == {"hot", "cold", "idle", "batch"}
     for pod, one in reclaim.items():
-        stat = _last(done.run, pod, "memory.stat")
         names = {"pgsteal": "reclaimed", "pgscan": "scanned", "workingset_refault_file": "refault"}
         for name, figure in names.items():
-            assert one[f"{figure}_bytes"] == _counted(stat, name.encode()) * PAGE
+            assert one[f"{figure}_bytes"] == _since_full(done.run, pod, name) * PAGE
         for kind in ("inactive_file", "active_file", "anon"):
             known = {_counted(text, kind.encode()) for _, text in _readings(done.run, pod, "memory.stat")}
             assert one[f"{kind}_bytes"] in known

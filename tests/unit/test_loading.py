@@ -11,7 +11,7 @@ from emu.errors import EmuError
 from emu.helpers import load as loading
 from emu.helpers.helper import Helper
 from emu.policy.loadplan import LoadPlan
-from emu.record.events import EventLog, now
+from emu.record.events import EventLog, Note, now, read_events
 from emu.record.rundir import RunDir
 
 NOTHING = LoadPlan(host="127.0.0.1", port=1, phases=())
@@ -62,3 +62,25 @@ def test_one_that_never_gets_a_plan_ends_with_its_run(tmp_path: Path) -> None:
     assert not load.running
     assert load.begin_at is None
     assert not run.requests.exists()
+
+
+def test_a_phase_without_a_sample_is_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorder that hangs: which figures may be another phase's, in words."""
+    (tmp_path / "hasty_load.py").write_text(
+        'print(\'{"unsampled":"again","waited_s":10.0}\'); print(\'{"unsampled":"","waited_s":0.0}\')'
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    start = Helper.start
+    monkeypatch.setattr(Helper, "start", lambda self, _module, _words, **more: start(self, "hasty_load", [], **more))
+    run = RunDir(tmp_path / "run")
+    run.create()
+    with loading.RunLoad(run, EventLog(run.events)) as load:
+        deadline = now() + DEADLINE_S
+        while load.running and now() < deadline:
+            time.sleep(0.01)
+    notes = [event for event in read_events(run.events) if isinstance(event, Note)]
+    assert [(one.what, one.level) for one in notes] == [
+        ("no sample was taken before phase again", "warning"),
+        ("no sample was taken at the end of the load", "warning"),
+    ]
+    assert notes[0].why.startswith("the recorder did not answer in 10.0 s")

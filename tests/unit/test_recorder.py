@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import select
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from emu.daemon.load.phase import BREATH_S
-from emu.record.events import Owner
+from emu.helpers.recorder import RunRecorder
+from emu.record.asked import Asked
+from emu.record.events import EventLog, Owner, now
 from emu.record.pace import LONGEST_S, LONGEST_SLOW_S, SLOW_S, Pace
 from emu.record.recorder import Recorder
 from emu.record.rundir import RunDir
@@ -45,10 +48,9 @@ def test_dear_ticks_cost_a_tenth_of_the_time_at_most(fast_s: float, slow_s: floa
 
 @pytest.mark.parametrize("asked_s", [0.01, 0.5])
 def test_ticks_are_never_too_far_apart_for_a_phase(asked_s: float) -> None:
-    """Whatever they cost: the load generator leaves time for several of them before a phase that follows answers."""
+    """Whatever they cost."""
     pace, _ = paced(asked_s, 0.3, 0.3)
     assert pace.interval_s == max(asked_s, LONGEST_S) and pace.slow_s == LONGEST_SLOW_S
-    assert BREATH_S >= 4 * LONGEST_S
 
 
 def test_many_cgroups_cost_a_tenth_too() -> None:
@@ -106,3 +108,52 @@ def test_all_is_read_with_the_slow_files(recorder: tuple[Recorder, Path]) -> Non
     for name in ("memory.current", "memory.max"):
         (recorder[1] / "one" / name).write_text("3\n")
     assert kept(recorder) == {"memory.current": b"3\n", "cpu.stat": b"1\n", "memory.max": b"3\n"}
+
+
+def test_whoever_asks_is_answered_once_a_sample_has_been_taken() -> None:
+    """One sample for all that were asked for meanwhile; and the recorder's poll forgets who has ended."""
+    taken: list[int] = []
+    poll = select.poll()
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def take() -> None:
+        assert mine.fileno() < 0 or not select.select([mine], [], [], 0)[0]  # not answered yet
+        taken.append(1)
+
+    asked = Asked(theirs.detach(), poll, take)
+    asked.open()
+    assert poll.poll(0) == []
+    mine.send(b"1")
+    mine.send(b"2")
+    assert poll.poll(0) == [(asked.fileno, select.POLLIN)]
+    asked.serve()
+    assert (mine.recv(20), mine.recv(20), taken) == (b"1", b"2", [1])
+    mine.send(b"3")
+    mine.close()
+    asked.serve()
+    assert (asked.fileno, poll.poll(0), taken) == (-1, [], [1, 1])
+
+
+def test_no_one_asks_where_there_is_no_socket() -> None:
+    """As in a recording by hand."""
+    asked = Asked(None, select.poll(), lambda: None)
+    asked.open()
+    asked.serve()
+    asked.close()
+    assert asked.fileno == -1
+
+
+def test_a_sample_that_was_asked_for_is_read_between_question_and_answer(tmp_path: Path) -> None:
+    """The process itself: each file of the sample was read after the question, and before the answer."""
+    run = RunDir(tmp_path / "run")
+    run.create()
+    with RunRecorder(run, EventLog(run.events), 1.0) as recorder:
+        assert recorder.asks is not None
+        recorder.asks.settimeout(120.0)
+        asked_at = now()
+        recorder.asks.send(b"7")
+        assert recorder.asks.recv(20) == b"7"
+        answered_at = now()
+    spans = [(sample.t, sample.until) for sample in read_samples(run.samples) if sample.why == "phase"]
+    ((begun, until),) = spans
+    assert until is not None and asked_at - 1e-6 <= begun <= until <= answered_at

@@ -221,3 +221,21 @@ def test_a_hole_costs_the_samples_in_it(tmp_path: Path) -> None:
         got = [text for text in found if text is not None]
         assert set(got) <= set(texts)
         assert len(got) >= len(texts) - 8 or begin < 60  # without its declaration a source is not known
+
+
+def test_when_a_sample_had_been_read_comes_back(tmp_path: Path) -> None:
+    """Where it was recorded; older runs have only its beginning. One whose end makes no sense is left out."""
+    writer = SampleWriter(tmp_path / "s")
+    writer.open()
+    for number, took_ns in ((1, 2_000_000), (2, None), (3, 0)):
+        writer.end(number * SECOND_NS, "tick", took_ns)
+    writer.close()
+    assert [sample.until for sample in read_samples(tmp_path / "s")] == [1.002, None, 3.0]
+    text = unpacked(tmp_path / "s")
+    for wrong in (b"E -5\n", b"E x\n", b"E 1%s\n" % (b"0" * 30)):
+        (tmp_path / "older").write_bytes(text.replace(b"E 2000000\n", wrong))
+        damage = Damage()
+        assert [sample.until for sample in read_samples(tmp_path / "older", damage)] == [None, 3.0]
+        assert damage.lines == 1
+    (tmp_path / "torn").write_bytes(text[:-1])
+    assert len(list(read_samples(tmp_path / "torn"))) == 2

@@ -1,13 +1,15 @@
 """The load generator: sends the requests of a plan when they are due, whatever happens, and records each one's end.
 
-    python -m emu.daemon.load --plan FILE --out requests.jsonl [--met] [--held]
+    python -m emu.daemon.load --plan FILE --out requests.jsonl [--met] [--held] [--asks FD]
 
 The plan's clock starts when all is ready for the first request, and {"ready": t} says when that was. An open loop
 never waits for answers and never skips: what is late is sent late, and the record says how late. Latency counts from
 when a request was begun, for what lies before is this process' own doing. Progress goes to standard output as one
 JSON line each 250 ms. With `--met` it reads standard input: {"met": PHASE}, what that phase waits for has come, and
 {"route": …}, which pods requests are sent to, and {"split": …}, how a service's requests are split among revisions.
-With `--held` nothing begins before the first line there. SIGTERM ends the run early, in order.
+With `--held` nothing begins before the first line there. With `--asks` the recorder takes a sample before the load
+begins, before each phase that begins when something has happened, and at the load's end; {"unsampled": PHASE} says
+that it was waited for in vain. SIGTERM ends the run early, in order.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from emu.daemon.load.connections import Choice, Connections, Place
 from emu.daemon.load.ingress import Ingress
 from emu.daemon.load.phase import PhaseRun
 from emu.daemon.load.records import Records
+from emu.daemon.load.sampling import Sampling
 from emu.daemon.load.sender import Request, SlowSenders
 from emu.errors import EXIT_NOT_RECORDED
 from emu.messages import QUEUE_PROXY
@@ -51,8 +54,11 @@ class Load:
         log: runtime.Log,
         parent: int | None = None,
         met_by: int | None = None,
+        asks: int | None = None,
     ) -> None:
-        """`met_by` is the descriptor from which it reads what the phases wait for."""
+        """`met_by` is the descriptor from which it reads what the phases wait for, `asks` that at which it asks for
+        samples.
+        """
         self.plan = plan
         self.log = log
         self._connections: dict[tuple[str, int], Connections] = {}
@@ -62,6 +68,7 @@ class Load:
         self.stopping = asyncio.Event()
         self._parent = os.getppid() if parent is None else parent
         self._met_by = met_by
+        self._sampling = Sampling(asks, lambda phase, waited_s: self.say(unsampled=phase, waited_s=waited_s))
         self._rest = b""
         self._records = records
         self.open: dict[Request, None] = {}
@@ -87,6 +94,7 @@ class Load:
             loop.add_signal_handler(number, self.stopping.set)
         if self._met_by is not None:
             loop.add_reader(self._met_by, self._hear, self._met_by)
+        self._sampling.open()
         keeping = [loop.create_task(self._every(FLUSH_S, self._records.flush))]
         keeping.append(loop.create_task(self._every(STATUS_S, self._status)))
         self._runs = []
@@ -95,6 +103,7 @@ class Load:
         self._waiting = [
             run for run in self._runs if run.phase.until is not None and counts_requests(run.phase.until)
         ]
+        await self.sampled(self.plan.phases[0].name if self.plan.phases else "")
         self.begin_at = time.monotonic() + LEAD_S
         self.say(ready=self.begin_at)
         phases = [loop.create_task(run.run()) for run in self._runs]
@@ -105,11 +114,16 @@ class Load:
         if not stopped.done():
             sending.result()  # our own failure must not pass for a short run
             await self._drain(stopped)
+            await self.sampled("")
         for task in (*phases, *keeping, stopped):
             task.cancel()
         await asyncio.gather(sending, *keeping, stopped, return_exceptions=True)
         self._settle()
         return 0 if self._records.failure is None else EXIT_NOT_RECORDED
+
+    async def sampled(self, phase: str) -> None:
+        """The recorder has taken a sample, before this phase has sent anything; empty: after all phases."""
+        await self._sampling.take(phase)
 
     def connections(self, phase: Phase) -> Choice:
         """The idle connections to where a phase sends its requests; phases that ask the same pod share them."""
@@ -131,6 +145,7 @@ class Load:
             request.give_up("unanswered")
         for connections in self._connections.values():
             connections.close()
+        self._sampling.close()
         self._records.flush()
         self._status(finished=True)
 
@@ -252,6 +267,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--met", action="store_true", help="read from standard input what phases wait for")
     parser.add_argument("--parent", type=int, help="the process whose run it is: without it, there is nothing to do")
+    parser.add_argument(
+        "--asks", type=int, help="the descriptor of a socket at which the recorder is asked for samples"
+    )
     parser.add_argument("--held", action="store_true", help="read the plan when standard input has a line")
     asked = parser.parse_args(argv)
     if asked.held and not _released(sys.stdin.fileno()):
@@ -260,6 +278,6 @@ def main(argv: list[str]) -> int:
     records = Records(asked.out)
     try:
         met_by = sys.stdin.fileno() if asked.met else None
-        return runtime.run(lambda: Load(plan, records, runtime.Log("load"), asked.parent, met_by).run())
+        return runtime.run(lambda: Load(plan, records, runtime.Log("load"), asked.parent, met_by, asked.asks).run())
     finally:
         records.close()

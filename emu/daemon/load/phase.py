@@ -14,6 +14,7 @@ from emu.daemon.load.sender import Request, SlowSenders, content_of, request_hea
 from emu.messages.requests import RequestError
 from emu.policy.arrivals import due_times
 from emu.policy.loadplan import LoadPlan, Phase
+from emu.policy.sampling import begins_with_a_sample
 from emu.policy.timeouts import Deadlines
 from emu.policy.until import requests_met
 
@@ -21,10 +22,6 @@ TIMER_STEP_S = 0.001
 """The loop's timers count in these; to wait for less would be to spin."""
 BATCH = 64
 """Requests sent before answers are looked at again, when many are due at once."""
-BREATH_S = 0.5
-"""Between the last answer of the phases before and a phase `after_answers`. A recorder that reads as rarely as it may
-and is late by some samples still has one in between: what the one read from disk is not counted to the other.
-"""
 FAILED_PAUSE_S = 0.01
 """A closed-loop client whose request failed asks again after this at the soonest, or a dead server would keep it
 spinning."""
@@ -41,6 +38,9 @@ class Run(Protocol):
 
     def connections(self, phase: Phase) -> Choice:
         """To where a phase sends its requests."""
+
+    async def sampled(self, phase: str) -> None:
+        """The recorder has taken a sample, before this phase has sent anything."""
 
     def next_number(self) -> int:
         """A new request's number."""
@@ -108,14 +108,17 @@ class PhaseRun:
         if self.phase.after_answers:
             for run in self._before:
                 await run.settled.wait()
-            await _sleep_until(time.monotonic() + BREATH_S)
-            return time.monotonic()
-        begin = self.load.begin_at + self.phase.start_s
-        if self.phase.follows and self._before:
+            begin = time.monotonic()
+        elif self.phase.follows and self._before:
             # Shielded: whoever waits here may be cancelled, and the others keep waiting for it.
             begin = await asyncio.shield(self._before[-1]._over_at)
+        else:
+            begin = self.load.begin_at + self.phase.start_s
         await _sleep_until(begin)
-        return begin
+        if not begins_with_a_sample(self.phase):
+            return begin
+        await self.load.sampled(self.phase.name)
+        return time.monotonic()
 
     def meet(self) -> None:
         """What the phase waited for has come: it ends now, and not one more request goes out."""

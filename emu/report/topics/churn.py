@@ -6,6 +6,7 @@ that is the price of a small limit (files read again, pages swapped), not a near
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from emu.report.page.canvas import RECLAIM_LEGEND
@@ -13,6 +14,7 @@ from emu.report.page.downsample import rates, step_of
 from emu.report.page.scale import ByteScale
 from emu.report.page.steps import draw_steps
 from emu.report.topics.kernel_memory import HELD_FOR
+from emu.report.topics.machine import zram_peaks
 from emu.report.topics.topic import Drawing, Figures, Topic
 from emu.report.words import count, listed, of_limit
 from emu.study.measures import Window, times
@@ -64,7 +66,7 @@ def figures(window: Window, lines: list[Timeline], study: Study) -> Figures:
 def swap_event_figures(window: Window, lines: list[Timeline]) -> dict[str, int | None]:
     """memory.swap.events, by counter; None each where it was never read."""
     return {
-        name: window.rise((line.t, line.swap_events[name]) for line in lines if name in line.swap_events)
+        name: window.rise((line, line.swap_events[name]) for line in lines if name in line.swap_events)
         for name in ("high", "max", "fail")
     }
 
@@ -191,7 +193,7 @@ def _swap(study: Study, name: str, figures: dict[str, Any]) -> str:
     if back is not None and not all_compressed:
         parts.append(f"{format_bytes(back)} in")
     if peak is not None:
-        where = f", in memory of the node ({ZRAM})" if to_memory else ""
+        where = f", in memory of the node ({ZRAM}){_zram_took(zram_peaks(study))}" if to_memory else ""
         parts.append(f"{format_bytes(peak)} there at the peak{where}")
     if zswapped >= WORTH_A_WORD:
         taken = format_bytes(figures["zswap_peak_bytes"] or 0)
@@ -201,6 +203,12 @@ def _swap(study: Study, name: str, figures: dict[str, Any]) -> str:
         )
     how = "swapped" if figures["oom_kills"] or figures["restarts"] else "lives on swap"  # it did not live on
     return f"{name} {how}{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
+
+
+def _zram_took(host: Mapping[str, Any]) -> str:
+    """What pages on zram took there; empty where that was not recorded."""
+    stored, used = host.get("zram_stored_peak_bytes"), host.get("zram_peak_bytes")
+    return "" if not stored or used is None else f", where {format_bytes(stored)} took {format_bytes(used)}"
 
 
 def swap_words(summary: Figures) -> tuple[str, str]:
@@ -219,7 +227,8 @@ def swap_words(summary: Figures) -> tuple[str, str]:
     held, out = format_bytes(known["swap_peak_bytes"]), known.get("swap_io_write_bytes")
     kept = known.get("zswapped_peak_bytes") or 0
     if (summary.get("machine") or {}).get("swaps_to") == ZRAM:
-        return ZRAM, f"{held} of {name} went to memory that it is not charged for"
+        took = _zram_took(summary.get("host") or {})
+        return ZRAM, f"{held} of {name} went to memory that it is not charged for{took}"
     if kept >= WORTH_A_WORD:
         taken = format_bytes(known.get("zswap_peak_bytes") or 0)
         more = "" if out is None else f", and {format_bytes(out) if out else 'none'} was written to disk"

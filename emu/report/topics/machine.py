@@ -28,11 +28,19 @@ def figures(study: Study) -> Figures:
             "memory_available_min_bytes": min(available, default=None),
             "swap_used_peak_bytes": max(used, default=None),
             "swap_total_bytes": last(host.swap_total),
+            **zram_peaks(study),
             "reclaim_stalls": global_stalls(study),
             "ran_short": None if not available else machine_is_short(study) is not None,
             "other_kills": list(study.other_kills),
         }
     }
+
+
+def zram_peaks(study: Study) -> dict[str, int | None]:
+    """The size of pages on zram, and what they took in memory, each at its peak."""
+    columns = {"zram_stored_peak_bytes": study.host.zram_stored, "zram_peak_bytes": study.host.zram}
+    known = {name: [value for value in column if value is not None] for name, column in columns.items()}
+    return {name: max(values, default=None) for name, values in known.items()}
 
 
 def global_stalls(study: Study) -> int | None:

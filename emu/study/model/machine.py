@@ -82,6 +82,10 @@ class HostTimeline:
     """/proc/vmstat, allocstall: how often an allocation found no free memory and had to reclaim first. Counter of the
     machine, since it booted; reclaim within a cgroup's own limit is not counted.
     """
+    zram_stored: Column = field(default_factory=list)
+    """The size of all pages on zram devices that the machine swaps to. None where it swaps to none."""
+    zram: Column = field(default_factory=list)
+    """What they take in memory: compressed, and with what the allocator adds."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ class Timeline:
 
     owner: Owner
     t: list[float] = field(default_factory=list)
+    """When each sample was begun: no file of it was read before."""
+    until: list[float] = field(default_factory=list)
+    """When each had been read, file by file; empty where that is not recorded."""
     memory_current: Column = field(default_factory=list)
     memory_max: Column = field(default_factory=list)
     """None also where there is no limit."""
@@ -132,9 +135,14 @@ class Timeline:
         """Whose it is: `pod`, `queue-proxy`, `app`, `sandbox`."""
         return self.owner.label
 
+    @property
+    def known(self) -> list[float]:
+        """By when each sample had surely been read. In older runs that is when the next one was begun."""
+        return self.until or [*self.t[1:], *self.t[-1:]]
+
     def plain_columns(self) -> dict[str, Column]:
         """Every column that is a plain list, by its name."""
-        lists = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "t"}
+        lists = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in ("t", "until")}
         return {name: value for name, value in lists.items() if isinstance(value, list)}
 
 

@@ -197,10 +197,19 @@ class FakeApp:
 class Daemon:
     """A daemon in its own process; `port` is where it listens."""
 
-    def __init__(self, module: str, args: list[str], env: dict[str, str], *, stdin: int | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        args: list[str],
+        env: dict[str, str],
+        *,
+        stdin: int | None = None,
+        fds: tuple[int, ...] = (),
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *args],
             stdin=stdin,
+            pass_fds=fds,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **env},

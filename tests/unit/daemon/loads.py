@@ -21,16 +21,26 @@ class Runs:
         self._stack = stack
 
     def start(
-        self, port: int, *phases: Phase, parent: int | None = None, follows: bool = False, **fields: Any
+        self,
+        port: int,
+        *phases: Phase,
+        parent: int | None = None,
+        follows: bool = False,
+        asks: int | None = None,
+        **fields: Any,
     ) -> Daemon:
-        """Start the load generator; `follows` as a run does, which sends it what phases wait for."""
+        """Start the load generator; `follows` as a run does, which sends it what phases wait for; `asks`: the
+        descriptor at which it asks for samples.
+        """
         plan = self._folder / "plan.json"
         plan.write_text(LoadPlan("127.0.0.1", port, phases, **{"drain_s": 1.0, **fields}).to_json())
         args = ["--plan", str(plan), "--out", str(self.out)]
         args += [] if parent is None else ["--parent", str(parent)]
         args += ["--met"] if follows else []
+        args += [] if asks is None else ["--asks", str(asks)]
+        fds = () if asks is None else (asks,)
         stdin = subprocess.PIPE if follows else None
-        return self._stack.enter_context(closing(Daemon("emu.daemon.load", args, {}, stdin=stdin)))
+        return self._stack.enter_context(closing(Daemon("emu.daemon.load", args, {}, stdin=stdin, fds=fds)))
 
     def run(self, port: int, *phases: Phase, **fields: Any) -> dict[str, Any]:
         """Run a plan to its end; the last status line."""

@@ -9,16 +9,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from emu.daemon.load.phase import BREATH_S
 from emu.daemon.load.records import Records
 from emu.messages.requests import RequestDone, RequestSent, to_line
 from emu.policy.loadplan import LoadPlan, RequestSpec
-from tests.unit.daemon.daemon_wire import ROOT, Daemon, FakeApp, wait_for
+from tests.unit.daemon.daemon_wire import DEADLINE_S, ROOT, Daemon, FakeApp, wait_for
 from tests.unit.daemon.loads import Runs, phase
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -96,10 +96,7 @@ def test_a_server_that_hangs_up_at_once_leaves_no_request_without_an_end(runs: R
 
 
 def test_a_phase_after_answers_begins_when_all_before_have_ended(runs: Runs, app: Daemon) -> None:
-    """However long the answers before take, no request of the later phase is sent until the last of them is done.
-
-    Nor at once then: the recorder is to have a sample in between.
-    """
+    """However long the answers before take, no request of the later phase is sent until the last of them is done."""
     slow = RequestSpec(path="/?sleep=0.7")
     load = runs.start(
         app.port,
@@ -113,9 +110,52 @@ def test_a_phase_after_answers_begins_when_all_before_have_ended(runs: Runs, app
     last_slow = max(at for number, at in done.items() if phases[number] == "slow")
     sent = [record["sent"] for record in runs.records("sent") if record["phase"] == "after"]
     assert len(sent) == 2
-    assert min(sent) >= last_slow + BREATH_S
+    assert min(sent) >= last_slow
     reported = [line for line in load.lines if "began" in line or "ended" in line]
     assert [line.get("began") or line.get("ended") for line in reported] == ["slow", "slow", "after", "after"]
+
+
+def test_a_phase_after_answers_begins_when_a_sample_has_been_taken(runs: Runs, app: Daemon) -> None:
+    """So has the load, and it ends with one; in between a phase that begins at its time asks for none."""
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    mine.settimeout(DEADLINE_S)
+    phases = (
+        phase("burst", name="first", size=2, duration_s=0.1),
+        phase("burst", name="timed", size=1, start_s=0.1, duration_s=0.1),
+        phase("burst", name="after", size=2, duration_s=0.1, after_answers=True),
+    )
+    with theirs:
+        load = runs.start(app.port, *phases, asks=theirs.fileno())
+
+    def count(kind: str) -> int:
+        return len(runs.records(kind)) if runs.out.exists() else 0
+
+    answered = []
+    for number, before in ((b"1", 0), (b"2", 3), (b"3", 5)):
+        assert mine.recv(20) == number
+        wait_for(
+            lambda before=before: count("done") == before, "the answers before it"
+        )  # they are written soon after
+        assert count("sent") == before
+        answered.append(time.monotonic())
+        mine.send(number)
+    assert load.wait() == 0
+    began = {line["began"]: line["at"] for line in load.lines if "began" in line}
+    assert answered[0] <= began["first"] and answered[1] <= began["after"] <= answered[2]
+    assert not [line for line in load.lines if "unsampled" in line]
+
+
+def test_a_recorder_that_has_ended_delays_nothing(runs: Runs, app: Daemon) -> None:
+    """The other end of the socket is closed."""
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        load = runs.start(
+            app.port, phase(name="a", size=1), phase(name="b", size=1, after_answers=True), asks=theirs.fileno()
+        )
+    mine.close()
+    assert load.wait() == 0, load.stderr()
+    assert len(runs.records("done")) == 2
+    assert not [line for line in load.lines if "unsampled" in line]
 
 
 def test_what_is_open_at_the_end_is_unanswered(runs: Runs, fake_app: FakeApp) -> None:

@@ -138,6 +138,10 @@ def test_who_pays_for_swap_is_what_its_variants_differ_in() -> None:
         "zswap",
         "100 MiB of app were compressed into 30 MiB that it is charged for, and none was written to disk",
     )
+    zram = {**_swapped("zram"), "host": {"zram_stored_peak_bytes": 84 * MIB, "zram_peak_bytes": 21 * MIB}}
+    said = "80 MiB of app went to memory that it is not charged for"
+    assert swap_words(zram) == ("zram", f"{said}, where 84 MiB took 21 MiB")
+    assert swap_words(_swapped("zram")) == ("zram", said)
     assert swap_words(_swapped("zram", swap_io_write_bytes=44 * MIB)) == (
         "zram",
         "80 MiB of app went to memory that it is not charged for",

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from emu.record.events import DockerEvent
+from emu.record.events import DockerEvent, Owner
 from emu.record.rundir import RunDir
+from emu.record.samples import HOST, SampleWriter
 from emu.report.summary import summarize
 from emu.study.model.requests import PhaseSpan
+from emu.study.model.timeline import Timeline
 from emu.study.study import read_study
+from emu.study.timelines import read_timelines
 from tests import fake_runs
 from tests.fakes import DATA_DISK, MIB, PRINTK_BEHIND, READ_AFTER, FakeRun, container_id, owner
 
@@ -25,6 +28,36 @@ def test_columns_are_as_long_as_their_time(tmp_path: Path) -> None:
         assert line.t == sorted(line.t)
         assert {name: len(column) for name, column in columns.items()} == dict.fromkeys(columns, len(line.t))
         assert all(len(io.read_bytes) == len(line.t) == len(io.write_bytes) for io in line.io.values())
+
+
+def test_each_sample_has_been_read_before_the_next_one_begins(tmp_path: Path) -> None:
+    """When it had been, the record says; of a gap or of nonsense in it, the beginning of the next sample does."""
+    writer = SampleWriter(tmp_path / "s")
+    writer.open()
+    source = writer.declare(Owner("a", "app", 0), "memory.current", "/x")
+    for tenths, took in ((10, 0.05), (11, None), (12, 7.0), (13, 0.02)):
+        writer.put(source, b"%d" % tenths)
+        writer.end(tenths * 10**8, "tick", None if took is None else round(took * 10**9))
+    writer.close()
+    sampled = read_timelines(tmp_path / "s", 1.0)
+    known = sampled.timelines[Owner("a", "app", 0)].known
+    assert known == pytest.approx([0.05, 0.2, 0.3, 0.32])
+    assert sampled.end == pytest.approx(1.32)
+    assert Timeline(Owner("a", "app", 0), t=[1.0, 2.0, 3.0]).known == [2.0, 3.0, 3.0]
+
+
+def test_pages_on_zram_are_those_of_all_its_devices(tmp_path: Path) -> None:
+    """By the first and the third figure of mm_stat; none where the machine swaps to none."""
+    writer = SampleWriter(tmp_path / "s")
+    writer.open()
+    for device, text in (("zram0", b"8192 900 4096 0 4096 0 0 0 0\n"), ("zram1", b"4096 50 4096 0 4096 0 0 0 0\n")):
+        writer.put(writer.declare(HOST, f"{device}.mm_stat", f"/sys/block/{device}/mm_stat"), text)
+    writer.end(10**9, "tick")
+    writer.close()
+    host = read_timelines(tmp_path / "s", 1.0).host
+    assert (host.zram_stored, host.zram) == ([12288], [8192])
+    study = read_study(fake_runs.swap(tmp_path / "run"))
+    assert summarize(study)["host"]["zram_peak_bytes"] is None
 
 
 def test_page_cache_is_file_without_shmem(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from emu.policy.expectations import parse_expectation
+from emu.record.events import Owner
 from emu.report.summary import recorded_expectations, summarize, write_summary
 from emu.study.measures import Window, percentile, says_something
 from emu.study.model.freezes import Freeze, FreezerUse
 from emu.study.model.requests import Request
+from emu.study.model.timeline import Column, Timeline
 from emu.study.requests import after_idle
 from emu.study.study import read_study
 from tests import fake_runs
@@ -108,9 +110,21 @@ def test_phases_share_out_what_the_run_counted() -> None:
 def test_a_sample_that_was_read_late_is_no_bound_of_a_phase(tmp_path: Path) -> None:
     """On a busy machine a sample begun before a phase may have been read within it, and 30 of its 70 be lost."""
     study = read_study(fake_runs.page_cache(tmp_path / "run"))
-    t, read = [0.8, 0.9, 1.0, 1.3, 1.4], [100, 100, 130, 170, 170]
-    assert Window(study, until_s=1.1).rise([(t, read)]) == 100
-    assert Window(study, begin_s=1.1).rise([(t, read)]) == 70
+    read: Column = [100, 100, 130, 170, 170]
+    line = Timeline(Owner("", "app", 0), t=[0.8, 0.9, 1.0, 1.3, 1.4])
+    assert Window(study, until_s=1.1).rise([(line, read)]) == 100
+    assert Window(study, begin_s=1.1).rise([(line, read)]) == 70
+    line.until = [0.81, 0.91, 1.2, 1.31, 1.41]
+    assert Window(study, until_s=1.1).rise([(line, read)]) == 100
+
+
+def test_a_sample_known_to_have_been_read_bounds_a_phase_exactly(tmp_path: Path) -> None:
+    """The one between two phases: what came before it is the first one's, all else the second one's."""
+    study = read_study(fake_runs.page_cache(tmp_path / "run"))
+    read: Column = [100, 130, 170]
+    line = Timeline(Owner("", "app", 0), t=[0.9, 1.0, 1.3], until=[0.91, 1.05, 1.31])
+    assert Window(study, until_s=1.1).rise([(line, read)]) == 130
+    assert Window(study, begin_s=1.1).rise([(line, read)]) == 40
 
 
 def test_swap_traffic_is_counted_apart_from_files() -> None:
