@@ -27,7 +27,7 @@ from emu.kubelet.template import ContainerTemplate, PodTemplate
 from emu.kubelet.volumes import Volumes
 from emu.messages import SANDBOX
 from emu.policy import qos
-from emu.policy.effective import MEMORY
+from emu.policy.effective import CPU, MEMORY
 from emu.policy.kubelet import security
 from emu.policy.kubelet.actuation import Write, control_files
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
@@ -286,9 +286,9 @@ class Pod:
             entrypoint=program.entrypoint,
             command=program.command,
             env=program.env,
-            memory_max=container.resources.limits.memory,
+            memory_max=self.template.limit(container.name, MEMORY),
             swap_max=_limit(files[SWAP_MAX]),
-            millicores=container.resources.limits.cpu,
+            millicores=self.template.limit(container.name, CPU),
             cpu_shares=cpu_shares(cpu_request(pod, container.asked)),
             oom_score_adj=int(files[OOM_SCORE_ADJ]),
             cgroup_parent=self.cgroup.docker_parent,
@@ -352,7 +352,7 @@ class Pod:
         """The control files of a container that the pod writes itself, and their values."""
         if container == SANDBOX:
             return {}
-        limited = self.template.container(container).resources.limits.memory is not None
+        limited = self.template.limit(container, MEMORY) is not None
         values = as_files(self._container_values[container])
         if self._host.zswap:
             values = {ZSWAP_MAX: "0", **values}

@@ -14,6 +14,7 @@ from emu.policy.kubelet import derived
 from emu.policy.kubelet.derived import GIVEN, IO_WEIGHT, NodeRules, as_files, container_values, pod_values, reaching
 from emu.policy.kubelet.environment import Data, Source, Value
 from emu.policy.kubelet.environment import Kind as ObjectKind
+from emu.policy.kubelet.memory import limit
 from emu.policy.kubelet.objectfiles import ObjectFiles
 from emu.policy.kubelet.pod import Container, Pod, stored
 from emu.policy.kubelet.security import PLAIN, Security
@@ -143,6 +144,8 @@ class PodTemplate:
     containers: tuple[ContainerTemplate, ...]
     """In the order in which they are started, the init containers first."""
     memory: PodMemory = field(default_factory=PodMemory)
+    resources: effective.Resources | None = None
+    """Of the pod itself (`spec.resources`); None: what its containers come to."""
     io_weight: int | None = None
     """io.weight of its cgroup; None: the kernel's default."""
     volumes: tuple[Volume, ...] = ()
@@ -183,6 +186,7 @@ class PodTemplate:
         return Pod(
             [one.asked for one in self.containers if one.role == "container"],
             [one.asked for one in self.containers if one.role != "container"],
+            resources=self.resources,
             priority=self.priority,
             priority_class=self.priority_class,
             grace_s=self.grace_s,
@@ -207,6 +211,10 @@ class PodTemplate:
         pod = self.stored(node.version)
         asked = next(one for one in pod.all_containers if one.name == name)
         return container_values(pod, asked, node, self.container(name).memory.given)
+
+    def limit(self, name: str, resource: str) -> int | None:
+        """Of a container: its own, else the whole of the pod's; None without one."""
+        return limit(self.asked, self.container(name).asked, resource) or None
 
     def resized(self, name: str, resources: ContainerResources) -> PodTemplate:
         """The same with other resources of one container."""

@@ -60,7 +60,7 @@ def oom_score_adj(pod: Pod, container: Container, machine_memory_bytes: int, ver
     qos = qos_class(pod)
     if qos != "Burstable":
         return GUARANTEED_ADJ if qos == "Guaranteed" else BEST_EFFORT_ADJ
-    share = _share_of_the_rest(pod)
+    share = share_of_the_rest(pod)
     request = container.request(MEMORY)
     if container.sidecar and version >= SIDECAR_OOM_SCORE:
         request = max(request, min(one.request(MEMORY) for one in pod.containers))
@@ -68,7 +68,7 @@ def oom_score_adj(pod: Pod, container: Container, machine_memory_bytes: int, ver
     return max(_LEAST_BURSTABLE_ADJ, BEST_EFFORT_ADJ - 1 if adj == BEST_EFFORT_ADJ else adj)
 
 
-def _share_of_the_rest(pod: Pod) -> int:
+def share_of_the_rest(pod: Pod) -> int:
     """Of what the pod requests above its containers, divided among all of them. Bytes."""
     if pod.resources is None or not pod.resources.requests.get(MEMORY):
         return 0

@@ -10,6 +10,7 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from cgroups.memory import MemoryStat
 from emu.helpers.load import RunLoad
+from emu.policy.effective import MEMORY
 from emu.policy.lifecycle import ContainerState
 from emu.record.events import KubeletEvent, now
 from emu.run.podfacts import kills_counted
@@ -155,6 +156,6 @@ def _memory(workload: Workload, name: str) -> MemoryNow:
         kernel=stat.kernel or 0,
         swap=swap,
         current=current,
-        memory_max=workload.template.container(name).resources.limits.memory,
+        memory_max=workload.template.limit(name, MEMORY),
         oom_kills=kills,
     )

@@ -8,6 +8,7 @@ from emu.errors import EmuError
 from emu.messages import APP
 from emu.policy.effective import MEMORY, Init, Resources, effective
 from emu.spec import ContainerSpec, NamedPodSpec, PodSpec, ScenarioSpec
+from emu.spec.limits import memory_limit
 from emu.spec.volumes import located
 from emu.units import format_bytes
 
@@ -129,10 +130,11 @@ def _of_work(name: str, spec: ScenarioSpec, memory: int, swap: int, place: str) 
     """
     for phase in spec.load.phases:
         do, pod = phase.request.do, spec.each_pod.get(spec.asked_pod(phase))
-        app = None if pod is None else pod.containers.get(pod.serving if isinstance(pod, NamedPodSpec) else APP)
+        serving = pod.serving if isinstance(pod, NamedPodSpec) else APP
+        app = None if pod is None else pod.containers.get(serving)
         if do is None or pod is None or app is None:
             continue
-        limits = [one for one in (app.resources.limits.memory, spec.node.kubepods_max) if one is not None]
+        limits = [one for one in (memory_limit(pod, serving), spec.node.kubepods_max) if one is not None]
         limit, swap_max = min(limits, default=None), app.memory.swap_max
         out = min(swap, swap_max) if isinstance(swap_max, int) else swap if spec.may_swap(app) else 0
         said = f"{name}: phase {phase.name} has the app hold {format_bytes(do.hold or 0)}"

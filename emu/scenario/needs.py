@@ -8,6 +8,7 @@ from math import ceil
 from emu.messages import APP
 from emu.scenario.capacity import OWN_BYTES, SIZED, file_bytes, swap_file_bytes
 from emu.spec import NamedPodSpec, PhaseModel, PodSpec, ScenarioSpec
+from emu.spec.limits import memory_limit, own_memory_limit
 from emu.spec.request import WorkSpec
 from emu.spec.values import LARGEST_BYTES
 from emu.units import format_bytes
@@ -53,7 +54,7 @@ def _swap_bytes(spec: ScenarioSpec) -> int:
     full = node is not None and _all_held(spec) > node
     for name, pod in spec.each_pod.items():
         for label, one in pod.containers.items():
-            most, limit = one.memory.swap_max, one.resources.limits.memory
+            most, limit = one.memory.swap_max, memory_limit(pod, label)
             if isinstance(most, int):
                 total += most
             elif spec.may_swap(one) and (full or limit is not None):
@@ -73,9 +74,14 @@ def _memory_bytes(spec: ScenarioSpec) -> int:
 
 def _all_held(spec: ScenarioSpec) -> int:
     return sum(
-        min(_held(spec, name, pod, label), one.resources.limits.memory or LARGEST_BYTES)
+        min(
+            sum(
+                min(_held(spec, name, pod, label), memory_limit(pod, label) or LARGEST_BYTES)
+                for label in pod.containers
+            ),
+            own_memory_limit(pod) or LARGEST_BYTES,
+        )
         for name, pod in spec.each_pod.items()
-        for label, one in pod.containers.items()
     )
 
 
@@ -123,7 +129,7 @@ def _payer(spec: ScenarioSpec, holder: str, file: str) -> str:
 
 
 def _limit(pod: PodSpec) -> int:
-    return pod.containers[_serving(pod)].resources.limits.memory or LARGEST_BYTES
+    return memory_limit(pod, _serving(pod)) or LARGEST_BYTES
 
 
 def _requests(phase: PhaseModel) -> int:

@@ -62,6 +62,7 @@ from emu.spec import (
     revision_name,
 )
 from emu.spec.environment import objects, values_of
+from emu.spec.pod_resources import asked
 from emu.spec.services import SHORT_FORM
 from emu.spec.volumes import EmptyDirSpec
 
@@ -125,6 +126,7 @@ def _plain(spec: NamedPodSpec) -> PodTemplate:
             *(_plain_container(one) for one in spec.plain),
         ),
         port=next((one.port for one in spec.plain if one.port is not None), None),
+        resources=None if spec.resources is None else asked(spec.resources),
     )
 
 

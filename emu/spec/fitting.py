@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from emu.policy.effective import CPU, MEMORY, Amounts, Asked, Init, Resources, effective
+from emu.policy.effective import CPU, MEMORY, Amounts, Init, Resources, effective
 from emu.policy.scheduling import first_pending, refusal
 from emu.spec.container import ContainerSpec
+from emu.spec.limits import own_resources
 from emu.spec.pod import PodSpec
+from emu.spec.pod_resources import asked
 from emu.spec.values import SpecError
 from emu.units import format_bytes
 
@@ -16,22 +18,22 @@ def check(pods: Mapping[str, PodSpec], memory: int | None, allocatable: Amounts)
     """SpecError where the node has less than the pods request, or than the kernel must leave them: pods that start
     together are scheduled by priority. Those under an autoscaler may wait for room, but one must fit alone.
     """
-    asked = {name: requests_of(pod) for name, pod in pods.items()}
+    requests = {name: requests_of(pod) for name, pod in pods.items()}
     together = sorted(
         (name for name, pod in pods.items() if pod.autoscaling is None),
         key=lambda name: -pods[name].effective_priority,
     )
-    pending = first_pending(((name, asked[name]) for name in together), allocatable) or next(
+    pending = first_pending(((name, requests[name]) for name in together), allocatable) or next(
         (
             (name, {}, said)
             for name, pod in pods.items()
-            if pod.autoscaling is not None and (said := refusal(asked[name], {}, allocatable))
+            if pod.autoscaling is not None and (said := refusal(requests[name], {}, allocatable))
         ),
         None,
     )
     if pending is not None:
         name, taken, said = pending
-        raise _does_not_fit(name, asked[name], taken, allocatable, said)
+        raise _does_not_fit(name, requests[name], taken, allocatable, said)
     minima = [one.memory.min for pod in pods.values() for one in pod.containers.values()]
     kept = sum(value for value in minima if isinstance(value, int))
     if memory is not None and kept > memory:
@@ -67,9 +69,9 @@ def requests_of(pod: PodSpec) -> Amounts:
     return effective(
         [_asked(one) for name, one in pod.containers.items() if name not in inits],
         [Init(_asked(one), one.is_sidecar) for one in inits.values()],
+        pod_level=None if (own := own_resources(pod)) is None else asked(own),
     ).requests
 
 
 def _asked(one: ContainerSpec) -> Resources:
-    requests, limits = one.resources.requests, one.resources.limits
-    return Resources.of(Asked(requests.memory, limits.memory, requests.cpu, limits.cpu))
+    return asked(one.resources)

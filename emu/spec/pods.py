@@ -7,7 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from emu.spec.container import AppSpec, ContainerSpec, FileSpec, QueueProxySpec
+from emu.spec import pod_resources
+from emu.spec.container import AppSpec, ContainerSpec, FileSpec, QueueProxySpec, Resources
 from emu.spec.pod import KUBERNETES_GRACE_S, OF_KNATIVE, PodSpec
 from emu.spec.probes import ExecSpec
 from emu.spec.values import RESERVED, Name, SpecError, Whole, distinct
@@ -77,6 +78,12 @@ class NamedPodSpec(PodSpec):
     """Another pod, whose `files` its app uses too: one volume for both, as a persistent volume that two pods of a
     node mount. Default: a volume of its own.
     """
+    resources: Resources | None = None
+    """Requests and limits of the pod itself, as in `spec.resources` of Kubernetes 1.34 and later; with `containers`
+    only. They take the place of what its containers come to: for the pod's cgroup, its QoS class, oom_score_adj and
+    the scheduler. A container without a limit of its own may use all of the pod's. Default: none; those of its
+    containers count.
+    """
 
     @property
     def containers(self) -> dict[str, ContainerSpec]:
@@ -139,6 +146,21 @@ class NamedPodSpec(PodSpec):
                 )
             if one.port is not None:
                 ports[one.port] = one.name
+        return self
+
+    @model_validator(mode="after")
+    def _resources_agree(self) -> Self:
+        if self.resources is None:
+            return self
+        if not self.plain:
+            raise SpecError(
+                "`resources` of a pod needs `containers`",
+                why="Knative refuses them for a revision, whose pods these are",
+                fix="give them to `app` and `queueProxy`, or make it a plain pod with `containers`",
+                at=("resources",),
+            )
+        inits = {one.name: one.is_sidecar for one in self.init_containers}
+        pod_resources.check(self.resources, self.containers, inits)
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from emu.policy.qos import qos_class
 from emu.policy.quantity import Quantity
 from emu.spec.container import ContainerSpec, InitContainerSpec
 from emu.spec.container import Resources as Wanted
+from emu.spec.limits import own_resources
 from emu.spec.load import PhaseModel
 from emu.spec.pod import PodSpec
 from emu.spec.values import SpecError
@@ -50,6 +51,10 @@ def check(
             why = "a pod that comes and goes has the resources of its template"
             raise SpecError("a pod under an autoscaler is not resized", why=why, fix="remove `resize`", at=at)
         pod, name = pods[asked[phase.name]], phase.resize.container
+        if own_resources(pod) is not None:
+            why = "Kubernetes has a gate for that, InPlacePodLevelResourcesVerticalScaling, and emu has not"
+            fix = "remove `resize`, or the pod's `resources`"
+            raise SpecError("a pod with resources of its own is not resized", why=why, fix=fix, at=at)
         if name not in pod.containers or isinstance(pod.containers[name], InitContainerSpec):
             names = ", ".join(one for one, spec in pod.containers.items() if not isinstance(spec, InitContainerSpec))
             why = f"those that can be resized are: {names}"

@@ -15,7 +15,7 @@ from pydantic import (
 
 from emu.policy.effective import CPU, MEMORY
 from emu.policy.kubelet.version import SIDECARS, shown
-from emu.spec import alternatives, files, fitting, freezing, resizing, waiting
+from emu.spec import alternatives, files, fitting, freezing, pod_resources, resizing, waiting
 from emu.spec import services as of_services
 from emu.spec import starts as of_starts
 from emu.spec.container import ContainerSpec
@@ -232,6 +232,12 @@ class ScenarioSpec(Model):
                         fix="remove `restartPolicy`, or raise node.kubernetes",
                         at=(*before, "initContainers", index, "restartPolicy"),
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _resources_of_pods_are_known(self) -> Self:
+        for index, pod in enumerate(self.pods):
+            pod_resources.check_version(pod.resources, self.node.version, ("pods", index))
         return self
 
     @model_validator(mode="after")

@@ -57,6 +57,18 @@ node:
   memoryQoS: {}
   memorySwap: {swapBehavior: UnlimitedSwap}
 """
+OWN = """
+name: of-the-pod-itself
+question: Are resources of a pod itself where the kernel sees them?
+pods:
+  - name: whole
+    runtime: process
+    resources: {requests: {memory: 64Mi, cpu: 500m}, limits: {memory: 96Mi, cpu: 600m}}
+    containers:
+      - {name: main, port: 8080}
+      - {name: part, port: 8081, resources: {requests: {memory: 16Mi}, limits: {memory: 48Mi, cpu: 200m}}}
+load: {phases: [{name: quiet, type: constant, rate: 1, duration: 5m}]}
+"""
 Read = Callable[[str, str], str]
 
 
@@ -79,7 +91,7 @@ class Tree:
         return int(Path(f"/proc/{self.started[pod, container].pid}/oom_score_adj").read_text())
 
 
-def _tree(engine: Engine, folder: Path, text: str) -> Iterator[Tree]:
+def _tree(engine: Engine, folder: Path, text: str, containers: int = 5) -> Iterator[Tree]:
     path = folder / "scenario.yaml"
     path.write_text(text, encoding="utf-8")
     with run_going(engine, str(path), folder / "run") as going:
@@ -87,7 +99,7 @@ def _tree(engine: Engine, folder: Path, text: str) -> Iterator[Tree]:
         tree = None
         for _ in eventually():
             tree = Tree(going)
-            if len([one for one in tree.started if one[1] != "sandbox"]) == 5:
+            if len([one for one in tree.started if one[1] != "sandbox"]) == containers:
                 break
         assert tree is not None
         yield tree
@@ -189,3 +201,17 @@ def test_an_old_kubelet_reserves_every_request(old: Tree) -> None:
     assert old.read(old.of("best", "main"), "memory.max", "cpu.weight") == ["max", "1"]
     assert old.read(bursting.parent, "cpu.weight", "cpu.max") == ["32", "120000 100000"]
     assert (old.adj("fixed", "main"), old.adj("best", "main")) == (-997, 1000)
+
+
+def test_a_pod_s_own_resources_are_its_cgroup_s(engine: Engine, tmp_path: Path) -> None:
+    """Not the sum of its containers': one of them has no limit. That one may use all of the pod's, and what the pod
+    requests above its containers counts for each of them when the kernel chooses whom to kill.
+    """
+    for tree in _tree(engine, tmp_path, OWN, containers=2):
+        main, part = tree.of("whole", "main"), tree.of("whole", "part")
+        assert tree.read(main.parent, "memory.max", "cpu.max") == [f"{96 * MIB}", "60000 100000"]
+        assert tree.read(main, "memory.max", "cpu.max") == [f"{96 * MIB}", "60000 100000"]
+        assert tree.read(part, "memory.max", "cpu.max") == [f"{48 * MIB}", "20000 100000"]
+        whole = psutil.virtual_memory().total
+        for name, request in (("main", 0), ("part", 16 * MIB)):
+            assert tree.adj("whole", name) == 1000 - 1000 * (request + 24 * MIB) // whole

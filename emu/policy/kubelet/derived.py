@@ -23,13 +23,14 @@ from emu.policy.kubelet.version import (
     NO_SWAP,
     OOM_GROUP,
     OOM_GROUP_IS_A_CHOICE,
+    POD_LEVEL,
     RESERVATION_POLICY,
     SIDECAR_OOM_SCORE,
     THROTTLING_IS_A_CHOICE,
     Version,
     shown,
 )
-from emu.policy.qos import QosClass, oom_score_adj, qos_class
+from emu.policy.qos import QosClass, oom_score_adj, qos_class, share_of_the_rest
 from emu.units import format_bytes
 
 NO_LIMIT = "max"
@@ -39,6 +40,7 @@ _PROTECTION = ("memory.min", "memory.low")
 GIVEN = "set in the scenario"
 IO_WEIGHT = "io.weight"
 """A kubelet sets none."""
+_POD_LEVEL = f"from {shown(POD_LEVEL)}"
 _RESERVES_NOTHING = "memoryReservationPolicy None reserves nothing"
 
 
@@ -116,18 +118,25 @@ def pod_values(pod: Pod, node: NodeRules, given: Mapping[str, str] | None = None
     qos = qos_class(pod)
     files = pod.cgroup(best_effort=qos == "BestEffort")
     most = (
-        Value("memory.max", str(files.memory_max), "sum of its containers' limits, or the largest init container's")
+        Value("memory.max", str(files.memory_max), *_limited_by(pod, MEMORY))
         if files.memory_max is not None
         else Value("memory.max", NO_LIMIT, _without_limit(pod, MEMORY))
     )
     quota = (
-        Value("cpu.max", f"{files.cpu_quota_usec} {PERIOD_USEC}", "sum of its containers' limits")
+        Value("cpu.max", f"{files.cpu_quota_usec} {PERIOD_USEC}", *_limited_by(pod, CPU))
         if files.cpu_quota_usec is not None
         else Value("cpu.max", f"{NO_LIMIT} {PERIOD_USEC}", _without_limit(pod, CPU))
     )
     requested = pod.effective.requests.get(CPU, 0)
     weight = Value("cpu.weight", str(files.cpu_weight), _linear(files.cpu_shares, requested, "requested"))
     return _with([most, *_pod_qos(pod, node), weight, quota], given or {})
+
+
+def _limited_by(pod: Pod, resource: str) -> tuple[str, str]:
+    """In words, and the versions that have it so."""
+    if pod.own is not None and pod.own.limits.get(resource):
+        return f"limits.{resource} of the pod itself", _POD_LEVEL
+    return "sum of its containers' limits" + (", or the largest init container's" if resource == MEMORY else ""), ""
 
 
 def node_values(levels: Levels, node: NodeRules) -> list[Value]:
@@ -200,7 +209,10 @@ def class_reason(pod: Pod) -> str:
     if qos == "BestEffort":
         return "nothing is requested or limited"
     if qos == "Guaranteed":
-        return "each container has CPU and memory limits, and requests equal them"
+        whose = "each container" if pod.resources is None else "the pod itself"
+        return f"{whose} has CPU and memory limits, and requests equal them"
+    if pod.resources is not None:
+        return "the resources of the pod itself decide: requests are below limits, or not all are given"
     for one in pod.all_containers:
         for name, word in ((CPU, "CPU"), (MEMORY, "memory")):
             if not one.limit(name):
@@ -229,6 +241,9 @@ def _rules(version: Version, *bounds: Version) -> str:
 
 def _container_max(pod: Pod, container: Container) -> Value:
     limit = memory.limit(pod, container, MEMORY)
+    if limit and not container.limit(MEMORY):
+        how = "limits.memory of the pod itself: it has none of its own"
+        return Value("memory.max", str(limit), how, _POD_LEVEL)
     return Value("memory.max", str(limit) if limit else NO_LIMIT, "limits.memory" if limit else "no limits.memory")
 
 
@@ -345,8 +360,10 @@ def _oom_score_adj(pod: Pod, container: Container, node: NodeRules) -> Value:
         return Value(OOM_SCORE_ADJ, str(value), "node-critical pod")
     if qos != "Burstable":
         return Value(OOM_SCORE_ADJ, str(value), f"{qos} pod")
-    request = container.request(MEMORY)
-    whole = f"1000 - 1000 * request {format_bytes(request)} / memory {format_bytes(node.memory_bytes)}, from 3 to 999"
+    request, share = container.request(MEMORY), share_of_the_rest(pod)
+    more = f" + {format_bytes(share)}, its part of what the pod itself requests above its containers" if share else ""
+    asked = f"({format_bytes(request)}{more})" if share else format_bytes(request)
+    whole = f"1000 - 1000 * request {asked} / memory {format_bytes(node.memory_bytes)}, from 3 to 999"
     if not container.sidecar:
         return Value(OOM_SCORE_ADJ, str(value), whole)
     if node.version >= SIDECAR_OOM_SCORE:
