@@ -338,7 +338,8 @@ def _since_full(run: RunDir, pod: str, name: str) -> int:
     """
     full, before, value = False, 0, 0
     for sample in read_samples(run.samples):
-        full = full or _counted(sample.files[NODE]["memory.events.local"], b"max") > 0
+        node = sample.files.get(NODE, {})  # the first sample is from before it is watched
+        full = full or _counted(node.get("memory.events.local", b"max 0"), b"max") > 0
         for owner, files in sample.files.items():
             if (owner.pod, owner.container) == (pod, "app") and "memory.stat" in files:
                 value = _counted(files["memory.stat"], name.encode())
