@@ -77,7 +77,7 @@ class WatchedPod:
         self.path = path
         self.listeners = listeners
         self.changed = True
-        """Whether its own files did at the last tick."""
+        """Whether its own files have since its containers were read."""
         self.links = -1
         """Of its cgroup's directory when that was last looked through: a cgroup below it came or went since then if
         they differ.

@@ -171,6 +171,8 @@ class Recorder:
             for watched in changed:
                 self._read(watched, moment)
                 self._read_slow(watched, moment)
+                if watched.owner.pod in self._pods:  # its containers are still to be read
+                    self._pods[watched.owner.pod].changed = True
             self._sample_listeners()
             self._end_sample("event", moment)
 
@@ -210,9 +212,11 @@ class Recorder:
             if of is None:
                 self._read(watched, moment)
             elif not watched.owner.container:
-                of.changed = self._read(watched, moment)
+                of.changed = self._read(watched, moment) or of.changed
             elif of.changed or slow:
                 self._read(watched, moment)
+        for pod in self._pods.values():
+            pod.changed = False
         between = time.process_time()
         if slow:
             self._read_slow_files(moment)

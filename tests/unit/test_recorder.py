@@ -103,6 +103,23 @@ def test_a_quiet_pod_s_containers_are_not_read(recorder: tuple[Recorder, Path]) 
     assert last.files[APP]["memory.current"] == b"2\n"
 
 
+def test_a_pod_that_was_read_for_an_event_has_its_containers_read_next(recorder: tuple[Recorder, Path]) -> None:
+    """What an event found in the pod's files alone is its containers': they are not as they were."""
+    made, pod = recorder
+    (pod / "memory.current").write_text("2\n")
+    (pod / "one" / "memory.current").write_text("2\n")
+    (group,) = (one for one in made._watched.values() if one.owner == POD)
+    made._by_event_fd[10**6] = group
+    made._next_slow = float("inf")  # then all is read
+    made._serve([(10**6, select.POLLPRI)])
+    samples = RunDir(pod.parent / "run").samples
+    *_, last = read_samples(samples)
+    assert (last.files[POD]["memory.current"], last.files[APP]["memory.current"]) == (b"2\n", b"1\n")
+    made.sample("event", now())
+    *_, last = read_samples(samples)
+    assert last.files[APP]["memory.current"] == b"2\n"
+
+
 def test_all_is_read_with_the_slow_files(recorder: tuple[Recorder, Path]) -> None:
     """A limit that changed meanwhile, too."""
     for name in ("memory.current", "memory.max"):
