@@ -73,6 +73,10 @@ def _port(container: Spec) -> Spec:
     return {"name": port.get("name", ""), "containerPort": port.get("containerPort") or 8080}
 
 
+_MANY_CPUS = 512
+"""More than that is probably meant in thousandths."""
+
+
 class _Amount(NamedTuple):
     """An amount of a resource: as it is written, and what that is."""
 
@@ -108,6 +112,10 @@ def explain_resources(
             made.add(f"{name}: {resource} {group[:-1]}", amount.shown, where, note)
             if resource not in RESOURCES:
                 made.note(f"{resource} cannot be emulated: the pod runs without it")
+            if resource == "cpu" and amount.value >= _MANY_CPUS and amount.text.isdecimal():
+                found = node_at(place, ("resources", group, resource)) if place is not None else None
+                words = f"{name}: {group} of cpu are {amount.text} CPUs: {amount.text}m is probably meant"
+                made.note(words, found.mark if found is not None else None)
             if resource == "memory" and group == "limits" and 0 < amount.value < DOCKER_MINIMUM_BYTES:
                 found = node_at(place, ("resources", group, resource)) if place is not None else None
                 made.note(_small_limit(name, amount), found.mark if found is not None else None)

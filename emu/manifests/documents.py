@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +45,25 @@ _GONE = {
     ("InferenceService", "serving.kubeflow.org/v1beta1"): "KServe 0.7",
 }
 """The release that dropped each."""
+_OTHERS = {
+    "LLMInferenceService": "KServe makes Deployments and a scheduler of it; of KServe's kinds emu reads an "
+    "InferenceService",
+    "InferenceGraph": "KServe makes a router of it, in front of InferenceServices, each of which emu reads by itself",
+    "TrainedModel": "it loads a model into the pods of an InferenceService, which emu reads",
+    "DomainMapping": "it gives a Service of Knative another address, and changes no pod",
+    "Route": "it splits requests between revisions; a Service of Knative has a Route and a Configuration in one",
+    "KnativeServing": "it is Knative's operator's: what is in its spec.config stands in ConfigMaps such as "
+    "config-autoscaler, which emu reads",
+    "Kustomization": "it names files: give emu what `kubectl kustomize` prints",
+    "ScaledJob": "KEDA makes Jobs of it, which end by themselves; emu reads a ScaledObject",
+    "StatefulSet": "of what runs pods emu reads a Deployment, a Pod, and Knative's and KServe's objects",
+    "DaemonSet": "of what runs pods emu reads a Deployment, a Pod, and Knative's and KServe's objects",
+    "Job": "of what runs pods emu reads a Deployment, a Pod, and Knative's and KServe's objects",
+    "VerticalPodAutoscaler": "it changes requests of pods, and not their number; emu reads a HorizontalPodAutoscaler",
+}
+"""Kinds that are taken for ones that emu reads, and what they are."""
+_NEAR = 0.8
+_LISTED = 6
 KINDS = tuple(
     f"{kind} ({group + '/' if group else ''}{' or '.join(versions)})" for (kind, group), versions in _VERSIONS.items()
 )
@@ -125,8 +145,19 @@ def manifests_of(nodes: Iterable[Node], errors: Iterable[EmuError] = ()) -> Mani
             passed_over.append((error.document, error))
         except EmuError as error:
             found.append(error)
-    raise_all(found if documents else [*found, *(error for _, error in passed_over)])
+    raise_all(found if documents else [*found, *_unread(passed_over)])
     return replace(_sorted(documents), passed_over=tuple(document for document, _ in passed_over))
+
+
+def _unread(passed_over: Sequence[tuple[Document, EmuError]]) -> list[EmuError]:
+    """One error for all objects of files that have none of those that emu reads."""
+    if len(passed_over) < 2:
+        return [error for _, error in passed_over]
+    first = passed_over[0][1]
+    others = ", ".join(f"{document.title} ({document.node.mark})" for document, _ in passed_over[1:_LISTED])
+    more = len(passed_over) - _LISTED
+    what = f"{first.what}, nor the others: {others}{f' and {more} more' if more > 0 else ''}"
+    return [EmuError(what, first.why, first.fix)]
 
 
 class UnreadError(EmuError):
@@ -165,9 +196,9 @@ def _document(node: Node) -> Document:
             why = f"{kind} is read as {right}"
             raise bad(_mark(node, "apiVersion"), f"apiVersion: {version[:80]}", why, f"write {right}")
         return Document(kind, group, node, number)
-    why = f"known are {', '.join(KINDS)}"
-    what = f"kind: emu does not read a {kind[:80]} of {version[:80]}"
-    meant = nearest(kind, [known for known, _ in _VERSIONS])
+    why = _OTHERS.get(kind) or f"known are {', '.join(KINDS)}"
+    what = f"kind: emu does not read {article(kind)} {kind[:80]} of {version[:80]}"
+    meant = _misspelt(kind)
     if any(kind == known for known, _ in _VERSIONS):
         fix = f"write apiVersion: {next(entry for entry in KINDS if entry.startswith(f'{kind} ')).split('(')[1][:-1]}"
         error = bad(_mark(node, "kind"), what, why, fix)
@@ -176,6 +207,20 @@ def _document(node: Node) -> Document:
         raise bad(_mark(node, "kind"), what, why, f"is {meant} meant?")
     error = bad(_mark(node, "kind"), what, why, "give a file with one of these; others may stand beside it")
     raise UnreadError(Document(kind, group, node, number), error)
+
+
+def _misspelt(kind: str) -> str | None:
+    """The kind that was probably meant: a few letters off. A longer name that has one in it is another kind."""
+    meant = nearest(kind, [known for known, _ in _VERSIONS])
+    if meant is None or SequenceMatcher(None, kind.lower(), meant.lower()).ratio() < _NEAR:
+        return None
+    longer = meant.lower() in kind.lower() and kind.lower() not in (meant.lower(), f"{meant.lower()}s")
+    return None if longer else meant
+
+
+def article(word: str) -> str:
+    """`a` or `an`, by how the word is said."""
+    return "an" if word[:1].upper() in "AEIO" or word.startswith(("LLM", "HTTP")) else "a"
 
 
 def _is_plain_service(node: Node, version: str) -> bool:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from emu.files.nearest import hint
 from emu.files.yamlfile import Mark, Node
 from emu.manifests.annotations import MAX_SCALE, METRIC, MIN_SCALE, TARGET
 from emu.manifests.clusterconfig import ClusterConfig
@@ -16,7 +17,7 @@ from emu.manifests.explanation import Explanation, Refusal, Value, found, node_a
 from emu.manifests.knative_explained import explain_knative
 from emu.manifests.kserve.keys import ClusterConfig as KServeConfig
 from emu.manifests.kserve.keys import Finding
-from emu.manifests.kserve.runtimes import BUILT_IN
+from emu.manifests.kserve.runtimes import BUILT_IN, FORMATS
 from emu.manifests.kserve.schema import of_runtime
 from emu.manifests.kserve.service import Made, Workload, made_of
 from emu.manifests.kubernetes_refusals import all_refused
@@ -73,8 +74,16 @@ def _refusal(finding: Finding, root: Node) -> Refusal:
         fix = f"give the file of the ServingRuntime too; without one there are {', '.join(BUILT_IN)}"
     elif finding.words.startswith("no runtime found"):
         fix = "give the file of a ServingRuntime that serves it, or correct modelFormat and protocolVersion"
+        name = found(root, f"{finding.path}.modelFormat.name")
+        fix += "" if name is None else hint(str(name.value), FORMATS)
     elif finding.words.endswith("is not a supported autoscaler class type"):
         fix = "write hpa, keda, external or none; in Knative mode remove it"
+    elif finding.path.endswith("scaleMetric") and "Unsupported value" in finding.words:
+        fix = "write one of these; by any other metric KEDA scales it: autoscalerClass keda, autoScaling.metrics"
+    elif finding.path == "spec.canary":
+        fix = "write a list of canaries; canaryTrafficPercent under spec.predictor sends a part to a new revision"
+    elif finding.words == "the target threshold value should not be empty":
+        fix = "write it as target: {type: Value, value: …}"
     elif finding.words == "invalid logger type":
         fix = "write all, request or response"
     elif finding.by == "the API server":

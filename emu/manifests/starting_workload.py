@@ -187,7 +187,13 @@ def _of_kserve(
     """The predictor's; a transformer or explainer in front of it is left out."""
     kserve = read_config(manifests.maps, config)
     workloads = made_of(document.node.plain(), kserve, runtimes_of(manifests)).workloads
-    predictor = next(one for one in workloads if one.part == "predictor")
+    predictor = next((one for one in workloads if one.part == "predictor"), None)
+    if predictor is None:
+        raise EmuError(
+            f"{document.node.mark}: there are no pods of {document.title} to run",
+            "in the mode ModelMesh its model is loaded into pods of ModelMesh, which emu does not emulate",
+            "write serving.kserve.io/deploymentMode: Standard, or Knative, to see what it does in pods of its own",
+        )
     if predictor.mode == "Knative":
         chosen = _of_knative(document.title, document.name, "Service", predictor.object, config)
     else:

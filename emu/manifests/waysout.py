@@ -38,11 +38,13 @@ _NEVER = {
     "lifecycle": "Knative sets a preStop hook of its own, which waits for requests under way",
     "privileged": "nothing in its place",
     "spec.resources": "they belong to the container",
+    "spec.serviceAccount": "serviceAccountName is the field",
 }
 """Fields that Knative never takes, and what there is in their place."""
 _DURATIONS = ("window", "delay", "period", "deadline", "duration")
 _LABEL = "write lower-case letters, digits and -, beginning with a letter, at most 63"
 _PLACEHOLDER = re.compile(r"\$\{.*\}|\{\{.*\}\}|<[A-Za-z][\w. -]*>|\$\(?[A-Z][A-Z0-9_]*\)?")
+_FILL_IN = "it is a placeholder: put the value in its place"
 _UNITS = {"k": "Ki", "m": "Mi", "g": "Gi", "t": "Ti"}
 _SIZE = re.compile(r"([0-9.]+) *([kmgt])i?b?(?:ytes?)?", re.IGNORECASE)
 _CORES = re.compile(r"([0-9.]+) *(v?cpus?|cores?)", re.IGNORECASE)
@@ -73,6 +75,8 @@ def _value(problem: Problem) -> str:
     """Of an annotation whose value is none of the kind that it has."""
     name = problem.paths[0].rpartition("/")[2] if problem.paths else ""
     plain = name.replace("-", "").lower()
+    if _PLACEHOLDER.fullmatch(problem.message.partition(": ")[2].strip()):
+        return _FILL_IN
     if "cluster" in name:
         return 'write 1 or more, or set allow-zero-initial-scale: "true" in the ConfigMap config-autoscaler'
     if plain == "metric":
@@ -90,6 +94,12 @@ def _value(problem: Problem) -> str:
     if "resource" in plain:
         return 'write an amount, as in "100m" or "64Mi"'
     return ""
+
+
+def _image(problem: Problem) -> str:
+    if re.search(r"[{}<>$]", problem.details.partition(", error")[0]):
+        return _FILL_IN
+    return "write it as REGISTRY/NAME:TAG, the name in lower case"
 
 
 def _range(problem: Problem) -> str:
@@ -115,6 +125,9 @@ _FIXES: tuple[tuple[re.Pattern[str], str | Callable[[Problem], str]], ...] = tup
          "kubernetes.podspec-persistent-volume-write in the ConfigMap config-features"),
         ("^HostPath volume support", "enable kubernetes.podspec-volumes-hostpath in the ConfigMap config-features, "
          "or take an emptyDir"),
+        ("^CSI volume support", "enable kubernetes.podspec-volumes-csi in the ConfigMap config-features"),
+        ("^pod spec support for init-containers",
+         "enable kubernetes.podspec-init-containers in the ConfigMap config-features, or remove them"),
         ("^EmptyDir volume support",
          "enable kubernetes.podspec-volumes-emptydir in the ConfigMap config-features"),
         ("^volumeMount has no matching volume", "add that volume to the pod's volumes, or remove the mount"),
@@ -132,7 +145,7 @@ _FIXES: tuple[tuple[re.Pattern[str], str | Callable[[Problem], str]], ...] = tup
         ("^may not set revisionName .* latestRevision is false", "name a revision, or write latestRevision: true"),
         ("^may not set revisionName", "keep revisionName, or latestRevision: true"),
         ("not a DNS 1035 label", _LABEL),
-        ("^Failed to parse image reference", "write it as REGISTRY/NAME:TAG, the name in lower case"),
+        ("^Failed to parse image reference", _image),
         ("is a reserved environment variable", "remove it: Knative sets it in each container"),
         ("is a reserved port", "let the container listen on another port"),
         ("^missing field.*", lambda problem: "name the container with its image: `- image: …`"
@@ -146,7 +159,7 @@ def of_type(words: str, node: Node | None) -> str:
     """What to do about a value of the wrong type, by what the API server says of it."""
     text = node.text if node is not None and isinstance(node.value, str) else ""
     if _PLACEHOLDER.fullmatch(text.strip()):
-        return "it is a placeholder: put the value in its place"
+        return _FILL_IN
     if words.endswith("type string") or "must be of type string" in words:
         return "quote it" if node is None or not isinstance(node.value, list | dict) else "write a text"
     if "quantities must match" in words or "unable to parse" in words:

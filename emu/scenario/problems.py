@@ -21,6 +21,8 @@ Path = tuple[str | int, ...]
 
 _LONGEST_SHOWN = 60
 _LONGEST_REASON = 120
+_MANY_CPUS = 100
+"""More than that is probably meant in thousandths."""
 _EXAMPLES = {
     "size": "64Mi, 1.5Gi, or bytes",
     "size or `max`": "64Mi, 1.5Gi, bytes, or max for no limit",
@@ -268,7 +270,7 @@ def _bound(bound: Any, key: keys.Key | None) -> str:
     if key is not None and key.kind.startswith("duration"):
         return format_seconds(bound)
     if key is not None and key.kind == "CPU":
-        return f"{bound}m"
+        return f"{bound // 1000} CPUs" if bound % 1000 == 0 else f"{bound}m"
     return f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 
@@ -278,6 +280,8 @@ def _remedy(key: keys.Key | None, value: Any) -> str:
     if key.choices:
         meant = nearest(str(value), key.choices)
         return f"did you mean `{meant}`?" if meant else f"write one of {', '.join(key.choices)}"
+    if key.kind == "CPU" and isinstance(value, int) and value >= _MANY_CPUS:
+        return f"write {value}m if thousandths of a CPU are meant"
     if key.kind == "text" and isinstance(value, int | float):
         return f'quote it to make it text: "{value}"'
     return f"write {_example(key)}"

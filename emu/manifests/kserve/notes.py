@@ -91,6 +91,12 @@ def _renamed(given: Yaml, annotations: Yaml) -> Notes:
 def _mode(given: Yaml, annotations: Yaml, config: ClusterConfig) -> Notes:
     """Of a deployment mode that is none."""
     asked = mapping(mapping(given.get("metadata")).get("annotations")).get(DEPLOYMENT_MODE)
+    if mode_of(annotations, config) == MODEL_MESH:
+        words = (
+            "in the mode ModelMesh KServe makes no pods for the predictor: ModelMesh loads the model into those of a "
+            "ServingRuntime with multiModel: true, which emu does not emulate"
+        )
+        yield Finding(words, _annotation(DEPLOYMENT_MODE) if asked else "")
     known = (KNATIVE, STANDARD, MODEL_MESH, *OLD_MODES)
     if asked is None or asked in known:
         return

@@ -125,6 +125,11 @@ BUILT_IN: dict[str, dict[str, Any]] = {
 }
 
 
+FORMATS = tuple(
+    dict.fromkeys(str(one["name"]) for spec in BUILT_IN.values() for one in spec["supportedModelFormats"])
+)
+"""Of models that a built-in one serves."""
+
 CONTROLLER = "KServe's controller"
 """It chooses the runtime, after the webhooks: what it refuses was created, and no pod comes of it."""
 

@@ -20,6 +20,7 @@ from emu.manifests.kserve.keys import (
     FRAMEWORKS,
     INTERNAL,
     MODEL_DIR,
+    MODEL_MESH,
     PASSTHROUGH,
     ROLLOUT_DURATION,
     STANDARD,
@@ -47,6 +48,8 @@ _OWN = {
     "labels", "annotations", "deploymentStrategy",
 }  # fmt: skip
 """A component's keys that are no field of a pod's spec."""
+_BESIDE_MODEL_MESH = ("transformer", "explainer")
+"""In the mode ModelMesh, and without a transformer not even they."""
 _MODEL_OWN = {"modelFormat", "runtime", "storageUri", "storage", "runtimeVersion", "protocolVersion", "confidential"}
 _ART_OWN = {"type", "config", "storageUri", "runtimeVersion"}
 
@@ -92,7 +95,8 @@ def made_of(isvc: Yaml, config: ClusterConfig | None = None, runtimes: Mapping[s
     if refused is not None:
         return Made(refusals=(refused,), notes=tuple(notes_for(isvc, whole, config)), defaulted=whole)
     workloads, found = [], []
-    for part in COMPONENTS:
+    mode = mode_of(mapping(whole["metadata"].get("annotations")), config)
+    for part in _parts(mode, whole["spec"]):
         if whole["spec"].get(part) is not None:
             made = _workload(part, whole, config, runtimes or {})
             if isinstance(made, Finding):
@@ -103,6 +107,13 @@ def made_of(isvc: Yaml, config: ClusterConfig | None = None, runtimes: Mapping[s
                 found += [Finding(words, f"spec.{part}") for words in refusals(made.hpa)]
     notes = tuple(notes_for(isvc, whole, config))
     return Made(() if found else tuple(workloads), notes, tuple(found), whole)
+
+
+def _parts(mode: str, spec: Yaml) -> tuple[str, ...]:
+    """The components that KServe's controller makes something of."""
+    if mode != MODEL_MESH:
+        return COMPONENTS
+    return _BESIDE_MODEL_MESH if spec.get("transformer") is not None else ()
 
 
 def _workload(part: str, whole: Yaml, config: ClusterConfig, runtimes: Mapping[str, Yaml]) -> Workload | Finding:

@@ -22,6 +22,9 @@ _MODEL = (
 _OLD = {
     "default": "; that is v1alpha2: v1beta1 has spec.predictor",
     "canary": "; that is v1alpha2: v1beta1 has canaryTrafficPercent under spec.predictor",
+    "alibi": "; KServe has dropped that explainer: give its container under containers",
+    "aix": "; KServe has dropped that explainer: give its container under containers",
+    "custom": "; that is v1alpha2: v1beta1 has the container under containers",
     "canarySpec": "; canaryTrafficPercent, under spec.predictor, sends a part of the requests to a new revision",
 }
 
@@ -37,12 +40,19 @@ def unknown_fields(isvc: Yaml) -> Iterator[Finding]:
         component = mapping(spec.get(part))
         for key in component:
             if key not in _COMPONENT:
-                where = f"; it belongs under spec.{part}.model" if key in _MODEL[:7] else hint(key, _COMPONENT)
+                where = f"; it belongs under spec.{part}.model" if key in _MODEL[:7] else _meant(key)
                 yield _unknown(f"spec.{part}.{key}", where)
         for key in mapping(component.get("model")):
             if key not in _MODEL:
                 where = f"; it belongs under spec.{part}" if key in _COMPONENT else hint(key, _MODEL)
                 yield _unknown(f"spec.{part}.model.{key}", where)
+
+
+def _meant(key: str) -> str:
+    """What is meant by a key of a component."""
+    if key in OBJECTS["Container"]:
+        return "; it belongs to the container: under model, or under containers"
+    return _OLD.get(key) or hint(key, _COMPONENT)
 
 
 def _unknown(path: str, where: str) -> Finding:
