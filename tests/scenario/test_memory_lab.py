@@ -64,8 +64,8 @@ def _last(run: RunDir, pod: str, file: str) -> bytes:
 
 @part_of("page-cache-curve")
 def test_a_curve_s_figures_are_the_kernel_s(emu_run: EmuRun) -> None:
-    """page-cache-curve: over both reads of each pod, bytes equal io.stat to the byte and refaults memory.stat to the
-    page; under a limit that saves nothing every page of the file was read twice.
+    """page-cache-curve: each read is what io.stat and memory.stat rose by between two samples, to the byte and to the
+    page, and both reads of a pod are all that it read.
     """
     done = emu_run("page-cache-curve")
     reads = done.summary["page_cache"]["reads"]
@@ -79,9 +79,28 @@ def test_a_curve_s_figures_are_the_kernel_s(emu_run: EmuRun) -> None:
         assert sum(one["disk_read_bytes"] for one in mine) == rbytes
         figures = done.summary["pods"][pod]["containers"]["app"]
         assert (figures["io_read_bytes"], figures["refault_bytes"]) == (rbytes, refaults * PAGE)
+    marks = list(_marks(done.run))
+    assert len(marks) == len(reads) + 1  # before the load, between two phases, and after it
+    for one, before, after in zip(reads, marks, marks[1:], strict=False):
+        risen = [now - then for then, now in zip(before[one["pod"]], after[one["pod"]], strict=True)]
+        assert [one["disk_read_bytes"], one["refault_bytes"]] == risen, one["phase"]
     assert done.summary["page_cache"]["read_again_up_to_bytes"] == 256 * 2**20
     assert done.summary["page_cache"]["kept_from_bytes"] == 288 * 2**20
     assert "a second read of model came from disk again" in done.summary["verdict"]["headline"]
+
+
+def _marks(run: RunDir) -> Iterator[dict[str, list[int]]]:
+    """Of each sample between two phases: what each pod's app had read from disk and read again, in bytes."""
+    for sample in read_samples(run.samples):
+        if sample.why == "phase":
+            yield {
+                owner.pod: [
+                    sum(int(count) for _, count in DISK.findall(files["io.stat"])),
+                    int(REFAULTS.findall(files["memory.stat"])[0]) * PAGE,
+                ]
+                for owner, files in sample.files.items()
+                if owner.container == "app"
+            }
 
 
 @part_of("page-cache-owner")
