@@ -15,6 +15,7 @@ from emu.files.nearest import nearest
 from emu.files.yamlfile import CONTROL, Mark, Node, one_line, parse
 from emu.policy.secrets import masked_argument
 from emu.scenario import keys
+from emu.scenario.instead import instead_of
 from emu.spec import Model, ScenarioSpec
 
 _EXAMPLE = "for example --set pod.queueProxy.resources.limits.memory=32Mi"
@@ -118,7 +119,8 @@ class _Setter:
             return known[step]
         before = self._before(index)
         meant = nearest(step, list(known))
-        fix = f"did you mean `{'.'.join(part for part in (before, meant) if part)}`?" if meant else _EXAMPLE
+        near = f"did you mean `{'.'.join(part for part in (before, meant) if part)}`?" if meant else _EXAMPLE
+        fix = instead_of(step, model) or near
         where = f"`{before}`" if before else "the top"
         raise self._error(f"there is no key {step!r}", f"{where} has: {', '.join(known)}", fix=fix)
 

@@ -13,6 +13,7 @@ from emu.files.nearest import nearest
 from emu.files.yamlfile import Mark, Node, one_line
 from emu.policy.secrets import MASK
 from emu.scenario import keys
+from emu.scenario.instead import instead_of
 from emu.spec import SpecError
 from emu.spec.values import IN_WORDS
 from emu.units import format_bytes, format_seconds
@@ -155,10 +156,11 @@ def _as_written(path: Path, root: Node, given: Any) -> Any:
 
 def _unknown_key(path: Path, root: Node) -> Problem:
     known = _known(path[:-1])
+    model = keys.model_at(path[:-1])
     meant = nearest(str(path[-1]), known)
     where = f"`{dotted(path[:-1])}`" if path[:-1] else "the top"
     why = f"{where} has: {', '.join(known)}"
-    fix = f"did you mean `{meant}`?" if meant else _elsewhere(str(path[-1]))
+    fix = instead_of(str(path[-1]), model) or (f"did you mean `{meant}`?" if meant else _elsewhere(str(path[-1])))
     return Problem(mark_of(path, root, key=True), path, "there is no such key", why, fix, first=True)
 
 

@@ -317,7 +317,7 @@ def test_a_misspelt_key_is_one_problem() -> None:
         (
             "pod.queueProxy={limits: 1}",
             "--set pod.queueProxy: pod.queueProxy.limits: there is no such key",
-            "belongs",
+            "below `resources`",
         ),
         ("pod.app.env.A=x\0", "--set 'pod.app.env.A=x\\x00': a control character", "remove"),
         ("\udcff=1", "--set '\\udcff=1': a control character", "remove"),
