@@ -23,6 +23,8 @@ LEFT = 2**20
 """Less than this was left behind by chance."""
 RESIZE_S = 0.25
 """A kill within this after a resize was still the resize's."""
+SOON_S = 10.0
+"""A container that ended by itself within this after it had lost a child process did not live on."""
 _PROBES = ("liveness", "readiness", "startup")
 
 
@@ -46,7 +48,7 @@ def kill_headline(study: Study) -> str:
         if (first.in_backlog or 0) >= WORTH_A_WORD * first.in_flight:
             text += f", {first.in_backlog:,} of them not accepted yet"
     text += filled_by_the_kernel(first)
-    text += f"; the container lived on{_for_the_probe(study, first)}" if first.child else ""
+    text += f"; {lived_on(study, first)}" if first.child else ""
     text += _kept_in_init(study, first) + _elsewhere(study, first, mine) + _refused(study, first)
     text += _evicted(study, first)
     others = [kill for kill in first_of_each(study.kills) if kill.container != first.container]
@@ -62,6 +64,16 @@ def _kept_in_init(study: Study, kill: OomVerdict) -> str:
     begun = any(one.role == "container" and one.started_s is not None for one in mine)
     inits = bool(killed) and all(one.role == "init" for one in killed)
     return "; the pod's containers were never started" if inits and not begun else ""
+
+
+def lived_on(study: Study, kill: OomVerdict) -> str:
+    """What became of a container that lost a child process: a server that gives up without its worker ends, too."""
+    mine = next((one for one in study.instances if one.owner == kill.owner), None)
+    after_s = None if mine is None or mine.exited_s is None else mine.exited_s - kill.time_s
+    ended = mine is not None and not (mine.asked or mine.killed_for or mine.oom_ended or mine.with_engine)
+    if mine is None or after_s is None or not ended or not 0.0 <= after_s <= SOON_S:
+        return f"the container lived on{_for_the_probe(study, kill)}"
+    return f"the container ended {format_seconds(after_s)} later with exit code {mine.exit_code}"
 
 
 def _for_the_probe(study: Study, kill: OomVerdict) -> str:

@@ -50,8 +50,10 @@ def _sentences(study: Study, kill: OomVerdict, *, several: bool) -> list[str]:
         found.append(f"{kill.container} might have swapped, but the machine has no swap.")
     if len(kill.pids) > 1:
         found.append(
-            f"The kernel killed {count(len(kill.pids), 'process', 'processes')} of {kill.container} together."
+            f"The kernel killed {count(len(kill.pids), 'process', 'processes')} of {kill.container} together "
+            "(memory.oom.group)."
         )
+    found += _unseen(study, kill)
     frozen = [one for one in study.kills_of(kill.container) if one.frozen]
     if frozen:
         times = "" if len(frozen) == len(study.kills_of(kill.container)) == 1 else f" {often(len(frozen))}"
@@ -69,6 +71,18 @@ def _sentences(study: Study, kill: OomVerdict, *, several: bool) -> list[str]:
         witnesses = listed([_WITNESS.get(word, word) for word in kill.evidence])
         found.append(f"Known from {witnesses}; the kernel's log has no line of it.")
     return found
+
+
+def _unseen(study: Study, kill: OomVerdict) -> list[str]:
+    """That a cluster would not show it: no container ended, so nothing of it is in the pod's status."""
+    ended = any(one.is_finding for one in study.instances_of(kill.container))
+    whole = any(not one.child for one in study.kills_of(kill.container))
+    if not kill.child or whole or ended or emus_command(kill.victim_is):
+        return []
+    return [
+        f"kubectl shows nothing of it: {kill.container} did not end, so there is no restart and no OOMKilled. Only "
+        "the kernel's log and memory.events have it."
+    ]
 
 
 def _at_end(study: Study) -> list[str]:

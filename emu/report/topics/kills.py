@@ -10,7 +10,7 @@ from emu.report.page.areas import draw_marks
 from emu.report.page.canvas import safe
 from emu.report.topics.containers import other_ends
 from emu.report.topics.kernel_words import kernel_words, oom_blocks
-from emu.report.topics.kill_headline import victim_words
+from emu.report.topics.kill_headline import lived_on, victim_words
 from emu.report.topics.kill_sentences import sentences, shares_pages
 from emu.report.topics.topic import (
     Cell,
@@ -50,7 +50,7 @@ def kill_parts(view: View) -> Iterator[Part]:
              "whose", "swap", "evidence", "said otherwise")  # fmt: skip
     numbers = ("at", "attempt", "pid", "in flight")
     columns = tuple(Column(head, number=head in numbers) for head in heads)
-    yield Listing(columns, tuple(map(_row, kills)), place="page", whole=True)
+    yield Listing(columns, tuple(_row(view.each, kill) for kill in kills), place="page", whole=True)
     blocks = oom_blocks(view.each.kernel_lines)
     for kill in kills:
         yield from kernel_words(kill, blocks, first=kill is kills[0])
@@ -67,7 +67,7 @@ def _lines(kill: OomVerdict) -> Iterator[Note]:
     yield from (Note(f"{'':14}{line}", "terminal", "rest") for line in kill.log)
 
 
-def _row(kill: OomVerdict) -> tuple[Cell, ...]:
+def _row(study: Study, kill: OomVerdict) -> tuple[Cell, ...]:
     limit = "" if kill.limit_bytes is None else f", memory.max {format_bytes(kill.limit_bytes)}"
     return (
         f"{kill.time_s:.3f} s",
@@ -75,7 +75,7 @@ def _row(kill: OomVerdict) -> tuple[Cell, ...]:
         kill.attempt,
         Words(f"{kill.level}{limit}"),
         kill.invoker,
-        f"{kill.victim or 'not known'}{' (a child; the container lived on)' if kill.child else ''}",
+        f"{kill.victim or 'not known'}{f' (a child; {lived_on(study, kill)})' if kill.child else ''}",
         ", ".join(map(str, kill.pids)) if len(kill.pids) > 1 else kill.pid and str(kill.pid),
         _held(kill),
         kill.in_flight,

@@ -8,7 +8,7 @@ from pathlib import Path
 from emu.record.events import Owner
 from emu.record.rundir import RunDir
 from emu.report.topics.kill_headline import kill_headline, while_resized
-from emu.report.topics.kill_sentences import _culprit
+from emu.report.topics.kill_sentences import _culprit, _unseen
 from emu.study.model.instances import Instance
 from emu.study.model.kills import Culprit, OomVerdict
 from emu.study.model.study import Happening, Study
@@ -95,3 +95,27 @@ def test_most_of_what_ran_out_is_more_than_half_of_it() -> None:
     kill = replace(FIRST, level="pod", limit_bytes=120 * MIB, culprit=children)
     assert _culprit(kill) == ["Processes that app's main process had started held 48 of 120 MiB."]
     assert _culprit(replace(kill, limit_bytes=64 * MIB))[0].startswith("Most of it was held by processes that app's")
+
+
+def test_a_container_that_gave_up_without_its_child_did_not_live_on() -> None:
+    """A server whose worker was killed may end by itself a moment later; another end much later is not for that."""
+    study = _study(replace(FIRST, child=True))
+    assert "; the container lived on" in kill_headline(study)
+    ended = replace(study.instances[0], exited_s=FIRST.time_s + 0.7, exit_code=1)
+    study.instances[0] = ended
+    assert "; the container ended 700 ms later with exit code 1" in kill_headline(study)
+    for other in (replace(ended, exited_s=60.0), replace(ended, asked=True), replace(ended, oom_ended=True)):
+        study.instances[0] = other
+        assert "; the container lived on" in kill_headline(study)
+
+
+def test_that_kubectl_shows_nothing_is_said_where_only_children_died() -> None:
+    """Not where the container ended after all, was killed whole later, or lost a probe's command."""
+    kill = replace(FIRST, child=True)
+    (said,) = _unseen(_study(kill), kill)
+    assert said.startswith("kubectl shows nothing of it: app did not end")
+    ended = _study(kill)
+    ended.instances[0] = replace(ended.instances[0], exited_s=5.0, exit_code=1)
+    probe = replace(kill, victim_is="readiness")
+    for study, one in ((ended, kill), (_study(kill, FIRST), kill), (_study(probe), probe), (_study(FIRST), FIRST)):
+        assert not _unseen(study, one)

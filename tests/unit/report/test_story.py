@@ -121,7 +121,7 @@ SENTENCES = {
     "asked_to_end": ["queue-proxy was asked to stop at 1.0 s and exited 2.0 s later (exit code 0)."],
     "rate_limited": ["queue-proxy held 63 MiB of anonymous memory and 1 MiB of kernel memory then."],
     "unseen": ["Known from memory.events and the exit code 137; the kernel's log has no line of it."],
-    "group_killed": ["The kernel killed 3 processes of app together."],
+    "group_killed": ["The kernel killed 3 processes of app together (memory.oom.group)."],
 }
 
 
