@@ -83,8 +83,8 @@ def _chip(summary: dict[str, Any]) -> Markup:
 
 def _table(run: RunDir, rows: list[Row]) -> Markup:
     head = [
-        "variant", *SCALING, "OOM kills", "peak", "memory held", "swap held", "CPU time", "frozen", "no pod", "sent",
-        "ok", "p50", "p99", "max", "after idleness", "median", "longest", "as expected", "state",
+        "variant", *SCALING, "OOM kills", "restarts", "peak", "memory held", "swap held", "CPU time", "frozen",
+        "no pod", "sent", "ok", "p50", "p99", "max", "after idleness", "median", "longest", "as expected", "state",
     ]  # fmt: skip
     scaled = [any(column) for column in zip(*map(scaling, rows), strict=True)]
     cells = [
@@ -92,6 +92,7 @@ def _table(run: RunDir, rows: list[Row]) -> Markup:
             _link(run, row),
             *(value if shown else None for value, shown in zip(scaling(row), scaled, strict=True)),
             row.oom_kills if any(one.oom_kills for one in rows) else None,
+            row.restarts if any(one.restarts for one in rows) else None,
             exact_size(row.peak_bytes),
             *figures(row),
             row.woken if any(one.woken for one in rows) else None,

@@ -36,6 +36,7 @@ class Row:
     swap_held_gib_s: float | None = None
     peak_bytes: int | None = None
     """memory.peak of the pod, over the whole run."""
+    restarts: int | None = None
     oom_kills: int | None = None
     spared: bool = False
     """Each OOM kill took a child process, and the container lived on."""
@@ -142,6 +143,7 @@ def _row(name: str, summary: Summary) -> Row:
         swap_held_gib_s=figure("load.pod.swap_held_gib_seconds"),
         peak_bytes=figure("pod.memory_peak_bytes"),
         oom_kills=figure("pod.oom_kills"),
+        restarts=figure("pod.restarts"),
         spared=all(kill.get("child") for kill in summary.get("oom_kills") or [{}]),
         victim=_victim(summary),
         killed=_killed(summary),

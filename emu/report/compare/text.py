@@ -34,14 +34,15 @@ def print_comparison(summary: dict[str, Any], console: Console) -> None:
 
 def _table(rows: list[Row]) -> Text:
     table = Table(
-        "VARIANT", *map(str.upper, SCALING), "OOM KILLS", "PEAK", "MEMORY HELD", "SWAP HELD", "CPU", "FROZEN",
-        "NO POD", "SENT", "OK", "P50", "P99", "MAX", "AFTER IDLENESS", "P50", "MAX", "AS EXPECTED", "STATE",
+        "VARIANT", *map(str.upper, SCALING), "OOM KILLS", "RESTARTS", "PEAK", "MEMORY HELD", "SWAP HELD", "CPU",
+        "FROZEN", "NO POD", "SENT", "OK", "P50", "P99", "MAX", "AFTER IDLENESS", "P50", "MAX", "AS EXPECTED", "STATE",
     )  # fmt: skip
     for row in rows:
         table.row(
             row.name,
             *scaling(row),
             row.oom_kills,
+            row.restarts,
             None if row.peak_bytes is None else format_bytes(row.peak_bytes),
             *figures(row),
             row.woken,

@@ -27,7 +27,8 @@ def words(rows: list[Row]) -> list[str]:
     if scaled := scaled_headline(whole):
         said = _led_by([scaled], said)
     if any(row.oom_kills for row in whole):
-        kills = [kills_words(row) for row in whole if row.oom_kills is not None]
+        mixed = len({row.spared for row in whole if row.oom_kills}) > 1
+        kills = [kills_words(row, mixed=mixed) for row in whole if row.oom_kills is not None]
         said = _led_by([f"OOM kills: {listed(kills)}"], said)
     if len({row.victim for row in whole if row.killed}) > 1:
         said = _led_by(["; ".join(f"{row.name}: {row.killed or _spared(row)}" for row in whole)], said)
@@ -122,13 +123,15 @@ def faster(scales: Mapping[str, float]) -> list[str]:
     return [f"The control plane was faster than in a cluster (timeScale): {how}."]
 
 
-def kills_words(row: Row) -> str:
-    """`2 with small (3 s after the load began)`."""
+def kills_words(row: Row, *, mixed: bool = False) -> str:
+    """`2 with small (3 s after the load began)`. `mixed`: in other variants child processes alone were killed."""
     when = ""
     if row.oom_kills and row.first_kill_s:
         side = "after" if row.first_kill_s > 0 else "before"
         when = f" ({format_seconds(abs(row.first_kill_s))} {side} the load began)"
-    whose = f" of {'a child process' if row.oom_kills == 1 else 'child processes'}" if row.spared else ""
+    alone = row.oom_kills == 1
+    whose = f" of {'the whole container' if alone else 'whole containers'}" if mixed else ""
+    whose = f" of {'a child process' if alone else 'child processes'}" if row.spared else whose
     return f"{row.oom_kills or 'none'}{whose} with {row.name}{when}"
 
 

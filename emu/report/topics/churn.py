@@ -16,7 +16,7 @@ from emu.report.page.steps import draw_steps
 from emu.report.topics.kernel_memory import HELD_FOR
 from emu.report.topics.machine import zram_peaks
 from emu.report.topics.topic import Drawing, Figures, Topic
-from emu.report.words import count, listed, of_limit
+from emu.report.words import count, listed, of_limit, pods_of
 from emu.study.measures import Window, times
 from emu.study.model.machine import ZRAM
 from emu.study.model.study import Study
@@ -141,7 +141,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
             found += _near_hits(name, figures)
         found += _kernel(name, figures)
         found += _stalls(study, name, figures)
-    return [*found, *fault_costs(summary)]
+    return [*found, *_pods_near_hits(study, summary, thrashed), *fault_costs(summary)]
 
 
 def fault_costs(summary: Figures) -> list[str]:
@@ -240,6 +240,23 @@ def _under(limit: int | None) -> str:
     return "" if limit is None else f" under a limit of {format_bytes(limit)}"
 
 
+def _pods_near_hits(study: Study, summary: Figures, thrashed: set[str]) -> list[str]:
+    """The same of a pod's own limit: where each container has a limit the kubelet gives the pod their sum, which a
+    pod of one container meets first.
+    """
+    found = []
+    for name, figures in pods_of(summary):
+        pod = name.removeprefix("pod").strip()
+        mine = {one.container for one in study.instances if not pod or one.pod == pod}
+        events = {
+            **(figures.get("memory_events_local") or {}),
+            "oom": (figures.get("memory_events") or {}).get("oom"),
+        }
+        if events.get("max") and not mine & thrashed:
+            found += _near_hits(f"The {name}", {**figures, "memory_events": events})
+    return found
+
+
 def _near_hits(name: str, figures: dict[str, Any]) -> list[str]:
     """High `max` with `oom` 0 is cache churn or swapping, not danger."""
     events = figures["memory_events"]
@@ -250,8 +267,9 @@ def _near_hits(name: str, figures: dict[str, Any]) -> list[str]:
     ways += ["dropping reclaimable slab"] if slab >= max(WORTH_A_WORD, KERNEL_SHARE * limit) else []
     ways += ["swapping"] if (figures["swap_peak_bytes"] or 0) >= WORTH_A_WORD else []
     by = f" by {listed(ways)}" if ways else ""
+    of = f" of {format_bytes(limit)}" if limit else ""
     return [
-        f"{name} touched its limit {often(events['max'])} (memory.events max) and the kernel made room each time"
+        f"{name} touched its limit{of} {often(events['max'])} (memory.events max) and the kernel made room each time"
         f"{by}: with oom 0 nothing is killed for that; it costs time."
     ]
 

@@ -126,12 +126,13 @@ def _culprit(kill: OomVerdict) -> list[str]:
     if shares_pages(kill):
         added = format_bytes(one.all_rss_bytes)
         return [
-            f"Its {one.processes} processes share pages: their memory adds up to {added}, and each page is charged "
-            "once. A page that one of them writes to becomes its own, and is charged again."
+            f"The {one.processes} processes of {kill.container} share pages: their memory adds up to {added}, and "
+            "each page is charged once. A page that one of them writes to becomes its own, and is charged again."
         ]
     if one.kind == "main":
         return []
-    size = of_limit(one.rss_bytes, kill.limit_bytes)
+    fits = one.rss_bytes <= (kill.limit_bytes or 0)  # file pages of others may be in it
+    size = of_limit(one.rss_bytes, kill.limit_bytes if fits else None)
     command = emus_command(one.kind)
     if not command:
         started = f"processes that {kill.container}'s main process had started"
@@ -144,10 +145,10 @@ def _culprit(kill: OomVerdict) -> list[str]:
 
 
 def shares_pages(kill: OomVerdict) -> bool:
-    """Its processes map more than the cgroup was charged for, so they share pages, as after fork."""
+    """Its processes map more than what ran out was charged for, so they share pages, as after fork."""
     one = kill.culprit
     charged = sum(kill.held.get(part, 0) for part in ("anon", "shmem"))
-    if one is None or one.all_rss_bytes is None or kill.level != "container":
+    if one is None or one.all_rss_bytes is None:
         return False
     return one.processes > 1 and one.all_rss_bytes > SHARED * charged > 0
 

@@ -281,6 +281,8 @@ def test_kills_of_child_processes_are_called_that() -> None:
     rows = [Row("one", oom_kills=2, spared=True), Row("group", oom_kills=1), Row("all", oom_kills=1, spared=True)]
     said = [kills_words(row) for row in rows]
     assert said == ["2 of child processes with one", "1 with group", "1 of a child process with all"]
+    said = [kills_words(row, mixed=True) for row in rows]
+    assert said[0].startswith("2 of child processes") and said[1] == "1 of the whole container with group"
 
 
 def scaled(name: str, pods: int = 2, p90: float | None = None, idle_s: float = 6.0) -> Row:

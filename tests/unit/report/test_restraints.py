@@ -255,8 +255,35 @@ def test_pages_that_processes_share_are_not_counted_for_each(tmp_path: Path) -> 
     run.oom("app", group=True)
     summary, said = _reported(run)
     assert summary["oom_kills"][0]["culprit"]["processes"] == 3
-    assert "Its 3 processes share pages: their memory adds up to 140.6 MiB, and each page is" in said
+    assert "The 3 processes of app share pages: their memory adds up to 140.6 MiB, and each page is" in said
     assert "Most of it was held by" not in said
+
+
+def test_pages_are_shared_at_the_pod_s_limit_too(tmp_path: Path) -> None:
+    """A pod of one container meets its own limit first; more than ran out is never said to be a part of it."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    run.pod.limit = 64 * MIB
+    group = run.live["app"]
+    group.pids += [9100, 9101]
+    group.rss_pages = {group.pids[0]: 12_000, 9100: 20_000, 9101: 20_000}
+    run.advance(4.0, {"app": {"anon": 23 * MIB}})
+    run.oom("app", group=True, level="pod")
+    summary, said = _reported(run)
+    assert summary["oom_kills"][0]["level"] == "pod"
+    assert "The 3 processes of app share pages" in said
+    assert "of 64 MiB" not in said.partition("share pages")[2].partition(".")[0]
+
+
+def test_a_pod_that_makes_room_at_its_own_limit_is_said_to(tmp_path: Path) -> None:
+    """Where each container has a limit the pod has their sum, and with one container meets it first."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    run.pod.limit = 128 * MIB
+    run.advance(4.0, {"app": {"file": 50 * MIB}})
+    run.count("app", local=False, max=966)
+    run.advance(5.0)
+    _, said = _reported(run)
+    assert "The pod touched its limit of 128 MiB 966 times (memory.events max) and the kernel made room" in said
+    assert "app touched" not in said
 
 
 def test_a_kill_for_kernel_memory_says_which(tmp_path: Path) -> None:

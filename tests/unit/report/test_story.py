@@ -110,8 +110,8 @@ SENTENCES = {
     "page_cache": [
         "app: 65,536 pages of page cache (256 MiB) had to be read again; its page cache peaked at 49 of 64 MiB.",
         "The kernel reclaims page cache when memory is short: it caused no OOM in app.",
-        "app touched its limit 1,500 times (memory.events max) and the kernel made room each time by dropping page "
-        "cache: with oom 0 nothing is killed for that; it costs time.",
+        "app touched its limit of 64 MiB 1,500 times (memory.events max) and the kernel made room each time by "
+        "dropping page cache: with oom 0 nothing is killed for that; it costs time.",
     ],
     "stalled": [
         "The kernel finds a mapped page of queue-proxy to drop each time, so no process is killed; only a liveness "
