@@ -39,6 +39,7 @@ RATES = {
 """Lines of the panel of reclaim, each with its column, in pages, and its colour."""
 KERNEL_SHARE = 0.2
 """Kernel memory from this share of the limit on is worth a sentence."""
+NEARLY_ALL = 0.9
 MUCH_DIRTY = 16 * 2**20
 """Less than this is written out in the time of a request or two."""
 MANY_FAULTS = 8192
@@ -92,6 +93,11 @@ def _cache_headline(study: Study, summary: Figures) -> list[str]:
         again = format_bytes(figures["refault_bytes"])
         read = figures["disk_read_bytes"] if figures["disk_read_bytes"] is not None else figures["io_read_bytes"]
         amount = "" if read is None else f"{format_bytes(read)} of "
+        if _held_before(figures):
+            found.append(
+                f"{name} read {amount}files{limit}, {again} of which the page cache had held before and dropped"
+            )
+            continue
         found.append(f"{name} read {amount}files{limit}, {again} of it again after the page cache had dropped it")
     return found
 
@@ -167,12 +173,22 @@ def _churned(figures: dict[str, Any]) -> bool:
     return (figures["refault_bytes"] or 0) >= WORTH_A_WORD
 
 
+def _held_before(figures: Figures) -> bool:
+    """As good as all that it read had been in the page cache, without being read by it: whoever reads pages again has
+    read at least twice as much. It had written them, or another container had them.
+    """
+    read = figures["disk_read_bytes"] if figures["disk_read_bytes"] is not None else figures["io_read_bytes"]
+    return bool(read) and figures["refault_bytes"] >= NEARLY_ALL * read
+
+
 def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
     if not _churned(figures):
         return []
     pages = figures["refault_bytes"] // study.machine.page_bytes
     size = format_bytes(figures["refault_bytes"])
     text = f"{name}: {count(pages, 'page')} of page cache ({size}) had to be read again"
+    if _held_before(figures):
+        text += ", which it had written, or another container had held"
     peak = figures["file_peak_bytes"]
     text += "" if peak is None else f"; its page cache peaked at {of_limit(peak, figures['memory_limit_bytes'])}"
     return [f"{text}."]

@@ -7,6 +7,7 @@ from emu.report.topics.evictions import NAMED
 from emu.report.topics.kernel_memory import FILLS, filled_by_the_kernel
 from emu.report.words import count, of_limit
 from emu.study.counters import value_at
+from emu.study.measures import last
 from emu.study.model.instances import container_of
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Happening, Study
@@ -19,8 +20,8 @@ FULL = 0.95
 """From this share of its limit on, a container that was not killed filled it: reclaim leaves some pages free."""
 SWAPPED = 0.1
 """From this share of its limit on in swap, it lived because of swap."""
-LEFT = 2**20
-"""Less than this was left behind by chance."""
+LEFT, LEFT_SHARE = 2**20, 0.05
+"""Less than this, or than this share of what ran out, was left behind by chance."""
 RESIZE_S = 0.25
 """A kill within this after a resize was still the resize's."""
 SOON_S = 10.0
@@ -41,7 +42,8 @@ def kill_headline(study: Study) -> str:
     pods = len({kill.pod for kill in mine})
     times = f" {often(len(mine))}{f' in {pods} pods' if pods > 1 else ''}, first" if len(mine) > 1 else ""
     still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
-    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(study, first)}{_by_files(first)}"
+    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(study, first)}"
+    text += _outlived(study, first) or _by_files(first)
     if first.in_flight:
         waited = "request was" if first.in_flight == 1 else "requests were"
         text += f" while {first.in_flight:,} {waited} waiting for an answer"
@@ -140,15 +142,19 @@ def _elsewhere(study: Study, first: OomVerdict, mine: list[OomVerdict]) -> str:
 
 def _outlived(study: Study, kill: OomVerdict) -> str:
     """Files in memory that are charged to the pod, because the container that wrote them is gone."""
+    gone = {one.owner for one in study.instances if one.exited_s is not None and one.exited_s < kill.time_s}
     newest: dict[str, Timeline] = {}
     for owner, line in sorted(study.timelines.items(), key=lambda one: one[0].attempt or 0):
         if owner.pod == kill.pod and owner.container and line.t and line.t[0] <= kill.time_s:
             newest[owner.container] = line
-    own = sum(value_at(line.t, line.shmem, kill.time_s) or 0 for line in newest.values())
+    there = [line for line in newest.values() if line.owner not in gone]
+    own = sum(value_at(line.t, line.shmem, kill.time_s) or 0 for line in there)
     left = (kill.held.get("shmem") or 0) - own
-    if kill.level != "pod" or left < LEFT:
+    if kill.level != "pod" or left < max(LEFT, LEFT_SHARE * sum(kill.held.values())):
         return ""
-    return f", {format_bytes(left)} of it files in memory (shmem) that outlived the container which wrote them"
+    wrote = [name for name, line in newest.items() if line.owner in gone and (last(line.shmem) or 0) >= LEFT]
+    whom = f"{wrote[0]}, which wrote them" if len(wrote) == 1 else "the container which wrote them"
+    return f", {format_bytes(left)} of it files in memory (shmem) that outlived {whom}"
 
 
 def _evicted(study: Study, kill: OomVerdict) -> str:

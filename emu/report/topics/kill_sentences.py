@@ -174,9 +174,20 @@ def _compared(kill: OomVerdict) -> str:
     more = len(kill.candidates) - MOST_CANDIDATES
     listed_ones += [f"{more} more"] if more > 0 else []
     return (
-        "The kernel kills the process that has most, counting what it holds and oom_score_adj thousandths of what "
-        f"ran out: {listed(listed_ones)}."
+        "The kernel kills the process that has most, counting what it holds and oom_score_adj thousandths of "
+        f"{_whole(kill)}: {listed(listed_ones)}."
     )
+
+
+def _whole(kill: OomVerdict) -> str:
+    """What oom_score_adj counts thousandths of: what ran out, and the swap that may be used beside it."""
+    known = [one for one in kill.candidates if one.oom_score_adj]
+    if not known:
+        return "what ran out"
+    most = max(known, key=lambda one: abs(one.oom_score_adj))
+    whole = (most.points_bytes - most.held_bytes) * 1000 // most.oom_score_adj
+    beside = "" if kill.limit_bytes is not None and whole < kill.limit_bytes + 2**20 else " and swap"
+    return f"{format_bytes(whole)} (what ran out{beside})"
 
 
 def _flags(study: Study) -> list[str]:

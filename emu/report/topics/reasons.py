@@ -222,6 +222,8 @@ _COUNTED = {
     "response-start-timeout": "no byte of an answer within the response start timeout of {0}, counted from the "
     "request's arrival in {1}",
     "idle-timeout": "the idle timeout of {0} ran out, counted from {2}",
+    "websocket": "the response start timeout of {0} ran out, counted from the request's arrival in {1}: what goes "
+    "over a websocket does not end it",
 }
 _IDLE_SINCE = {"short-body": "the last byte of the answer", "504": "the request's arrival in {}"}
 """The idle timer begins again with each byte: where an answer had begun, and where none had."""
@@ -234,7 +236,12 @@ def _timer(reason: str, burst: dict[str, Any], there: str) -> str:
     here = "the activator" if by_activator else QUEUE_PROXY
     begun = "short-body" if str(burst["outcome"]).isdigit() and burst["outcome"] not in _SELF_SAID else ""
     since = _IDLE_SINCE.get(begun or str(burst["outcome"]), _IDLE).format(here)
+    has_begun = begun == "short-body" or str(burst["outcome"]) == "short-body"
+    if has_begun and reason == "response-start-timeout":  # it goes on for a websocket alone
+        reason = "websocket"
     text = _COUNTED[reason].format(period, here, since)
+    if has_begun and reason == "response-timeout":
+        text += ", and the answer, which had begun, was not over"
     waited, held, never = burst["waited_ms"], burst["held_ms"], int(burst["never_in"])
     place = "a pod or a place in it" if by_activator else "a place"
     whats = [(waited, place), (held, "the app to be resumed")]
@@ -242,7 +249,13 @@ def _timer(reason: str, burst: dict[str, Any], there: str) -> str:
     if never == burst["count"] and len(some) == 1 and _is_all(some[0][0], burst["period_s"]):
         return f"{text}, all of it waiting for {some[0][1]}"
     said = [f"{_range(ms)} waiting for {what}" for ms, what in some]
-    text += f"; of that {' and '.join(said)}" if said else "" if never else f", all of it in {there}"
+    text += (
+        f"; of that {' and '.join(said)}"
+        if said
+        else ""
+        if never or (has_begun and reason != "idle-timeout")
+        else f", all of it in {there}"
+    )
     if not never:
         return text
     return f"{text}; {'it' if burst['count'] == 1 else f'{never:,} of them'} never got to {there}"

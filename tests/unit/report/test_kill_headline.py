@@ -8,9 +8,9 @@ from pathlib import Path
 from emu.record.events import Owner
 from emu.record.rundir import RunDir
 from emu.report.topics.kill_headline import kill_headline, while_resized
-from emu.report.topics.kill_sentences import _culprit, _unseen
+from emu.report.topics.kill_sentences import _compared, _culprit, _unseen
 from emu.study.model.instances import Instance
-from emu.study.model.kills import Culprit, OomVerdict
+from emu.study.model.kills import Candidate, Culprit, OomVerdict
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
 
@@ -119,3 +119,27 @@ def test_that_kubectl_shows_nothing_is_said_where_only_children_died() -> None:
     probe = replace(kill, victim_is="readiness")
     for study, one in ((ended, kill), (_study(kill, FIRST), kill), (_study(probe), probe), (_study(FIRST), FIRST)):
         assert not _unseen(study, one)
+
+
+def test_files_in_memory_of_an_init_container_that_is_gone_are_named_in_the_first_kill() -> None:
+    """They are charged to the pod then, whose limit another container reaches for them."""
+    study = _study(replace(AGAIN, attempt=0))
+    study.instances.append(Instance("download", 0, pod="w", role="init", exited_s=2.0, exit_code=0))
+    study.timelines[Owner("w", "app", 0)].shmem = [0, 0]
+    owner = Owner("w", "download", 0)
+    study.timelines[owner] = Timeline(owner, t=[1.0, 2.0], memory_current=[MIB] * 2, shmem=[0, 64 * MIB])
+    said = "64 MiB of it files in memory (shmem) that outlived download, which wrote them"
+    assert said in kill_headline(study)
+    study.instances[-1] = replace(study.instances[-1], exited_s=None)
+    assert "outlived" not in kill_headline(study)
+
+
+def test_what_oom_score_adj_counts_thousandths_of_is_said() -> None:
+    """What ran out and the swap beside it: without it the order of the candidates cannot be followed."""
+    chosen = Candidate("w", "app", 80 * MIB, 990, 80 * MIB + 2 * 990 * MIB)
+    other = Candidate("w", "b", 86 * MIB, 968, 86 * MIB + 2 * 968 * MIB)
+    kill = replace(FIRST, limit_bytes=160 * MIB, candidates=(chosen, other))
+    assert "thousandths of 2.0 GiB (what ran out and swap): app held 80 MiB" in _compared(kill)
+    assert "thousandths of 2.0 GiB (what ran out): app" in _compared(replace(kill, limit_bytes=2000 * MIB))
+    flat = replace(chosen, oom_score_adj=0, points_bytes=80 * MIB)
+    assert "thousandths of what ran out: app" in _compared(replace(kill, candidates=(flat,)))

@@ -132,6 +132,11 @@ def test_an_answer_that_had_begun_was_idle_since_its_last_byte() -> None:
     burst |= {"period_s": 0.9, "never_in": 0, "waited_ms": nothing, "held_ms": nothing, "app_ms": spread}
     assert "ran out, counted from the last byte of the answer, all of it in the app" in reason_words(burst)
 
+    slow = reason_words({**burst, "reason": "response-timeout"})  # its client may read slowly: that is not the app
+    assert slow.endswith("in queue-proxy, and the answer, which had begun, was not over")
+    socket = reason_words({**burst, "reason": "response-start-timeout"})
+    assert socket.endswith("in queue-proxy: what goes over a websocket does not end it") and "no byte" not in socket
+
 
 @pytest.mark.parametrize(
     ("each", "words"),

@@ -342,3 +342,13 @@ def test_a_bus_error_with_a_full_tmpfs_is_explained(tmp_path: Path) -> None:
     headline = _reported(run)[0]["verdict"]["headline"]
     assert headline.startswith("app was ended by SIGBUS at 4.0 s (exit code 135), with 64 MiB of shared memory")
     assert "/dev/shm has 64 MiB by default" in headline
+
+
+def test_files_that_another_container_had_in_the_page_cache_are_not_read_again(tmp_path: Path) -> None:
+    """An init container wrote them, and its limit had them dropped: the app reads each page once."""
+    run = _begun(tmp_path, memory_max=80 * MIB)
+    run.advance(4.0, {"app": {"file": 70 * MIB, "read": 70 * MIB, "refault_file": 69 * MIB / 4096}})
+    summary, said = _reported(run)
+    headline = summary["verdict"]["headline"]
+    assert "69 MiB of which the page cache had held before and dropped" in headline and "again" not in headline
+    assert "which it had written, or another container had held" in said
