@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Any
 
@@ -17,6 +18,15 @@ from emu.units import format_bytes, format_seconds, often
 SHM_BYTES = 64 * 2**20
 """What /dev/shm holds unless somebody mounts more there: the runtimes' default."""
 NEARLY = 0.95
+PROBE_S = 0.5
+"""A probe's failure is on record so much later than what the kubelet does about it, at most."""
+_FAILED = (
+    (r"Client\.Timeout|did not complete within|i/o timeout", "no answer in time"),
+    (r" timed out$", "its command took too long"),
+    (r"connection refused", "connection refused"),
+    (r"service unhealthy", "not SERVING"),
+)
+"""What the kubelet's words for a failed probe come to."""
 HOOK_S = 0.5
 """A preStop hook that was shorter gets no word: SIGTERM came at once."""
 
@@ -92,7 +102,7 @@ def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str
     at = f"at {format_seconds(entry.exited_s)}"
     when = at if len(entries) == 1 else f"{often(len(entries))}, first {at}"
     if entry.killed_for is not None:
-        return _killed_for_a_probe(entries, when)
+        return _killed_for_a_probe(study, entries, when)
     if entry.started_s is None:
         names = (entry.container, container_of(entry.container))
         events = (one for one in study.pod_events if one.pod == entry.pod and one.container in names)
@@ -136,14 +146,28 @@ def _ended_with_the_engine(study: Study) -> list[str]:
     )
 
 
-def _killed_for_a_probe(entries: list[Instance], when: str) -> str:
+def _killed_for_a_probe(study: Study, entries: list[Instance], when: str) -> str:
     entry = entries[0]
-    text = f"{entry.container} was killed for its failing {entry.killed_for} probe {when}"
+    text = (
+        f"{entry.container} was killed for its failing {entry.killed_for} probe{_why_it_failed(study, entry)} {when}"
+    )
     forced = [one.stop for one in entries if one.stop is not None and one.stop.sigkill_s is not None]
     if forced:
         text += f": {'' if len(forced) == len(entries) else f'{often(len(forced))} '}{_forced_words(forced[0])}"
     codes = list(dict.fromkeys(str(one.exit_code) for one in entries))
     return f"{text} (exit code{'s' if len(codes) > 1 else ''} {listed(codes)})"
+
+
+def _why_it_failed(study: Study, entry: Instance) -> str:
+    """` (no answer in time)`: of the last probe that it was killed for; empty where that is not known."""
+    said = f"{(entry.killed_for or '').capitalize()} probe failed: "
+    begin, until = entry.started_s or 0.0, (entry.exited_s or 0.0 if entry.stop is None else entry.stop.asked_s)
+    mine = [one for one in study.failed_probes if (one.pod, one.subject) == (entry.pod, entry.container)]
+    texts = [one.text for one in mine if one.text.startswith(said) and begin <= one.t <= until + PROBE_S]
+    if status := re.search(r"statuscode: (\d+)$", texts[-1] if texts else ""):
+        return f" (status {status[1]})"
+    words = next((words for sign, words in _FAILED if texts and re.search(sign, texts[-1])), "")
+    return f" ({words})" if words else ""
 
 
 def _forced_words(stop: Stop) -> str:

@@ -60,11 +60,11 @@ def kill_headline(study: Study) -> str:
 
 
 def _kept_in_init(study: Study, kill: OomVerdict) -> str:
-    """That no other container of the pod was ever started, as the one that was killed has to end well before."""
+    """That no other container of the pod was ever started: the one that was killed has to end, or to start, first."""
     mine = [one for one in study.instances if one.pod == kill.pod and container_of(one.container) != SANDBOX]
     killed = [one for one in mine if one.container == kill.container]
     begun = any(one.role == "container" and one.started_s is not None for one in mine)
-    inits = bool(killed) and all(one.role == "init" for one in killed)
+    inits = bool(killed) and all(one.role != "container" for one in killed)
     return "; the pod's containers were never started" if inits and not begun else ""
 
 
@@ -133,9 +133,11 @@ def _by_files(kill: OomVerdict) -> str:
 
 def _elsewhere(study: Study, first: OomVerdict, mine: list[OomVerdict]) -> str:
     """That it was killed again at another limit, and what an instance before had left there."""
-    other = next((kill for kill in mine if kill.pod == first.pod and kill.level != first.level), None)
-    if other is None:
-        return ""
+    others = [kill for kill in mine if kill.pod == first.pod]
+    other = next((kill for kill in others if kill.level != first.level), None)
+    if other is None:  # at the same limit: because of what had outlived the instance before
+        left = [_outlived(study, kill) for kill in others if kill.attempt != first.attempt]
+        return next((f"; after a restart it was reached again{said}" for said in left if said), "")
     when = "later" if other.attempt == first.attempt else "after a restart"
     return f"; {when} {_cause(study, other)}{_outlived(study, other)}"
 

@@ -12,8 +12,9 @@ from emu.record.rundir import RunDir
 from emu.report.journal import entries
 from emu.report.summary import summarize
 from emu.report.topics.churn import _near_hits, _swap
-from emu.report.topics.ends import stop_words
-from emu.study.model.study import Study
+from emu.report.topics.ends import _why_it_failed, stop_words
+from emu.study.model.instances import Instance
+from emu.study.model.study import Happening, Study
 from emu.study.study import read_study
 from tests.fakes import MIB, FakeRun
 
@@ -262,3 +263,34 @@ def test_a_probe_kill_that_the_run_cut_short_names_when_sigkill_was_due(tmp_path
     run.exit("app", 137, asked=True)
     headline = summarize(read_study(run.finish()))["verdict"]["headline"]
     assert "SIGKILL was due 4.5 s after the probe failed (2.0 s after its preStop hook)" in headline
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (
+            'Get "http://x/": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
+            "no answer in time",
+        ),
+        ('Get "http://x/": dial tcp 1.2.3.4:80: connect: connection refused', "connection refused"),
+        ("HTTP probe failed with statuscode: 503", "status 503"),
+        ('command "/bin/check it" timed out', "its command took too long"),
+        ("what a command printed", ""),
+    ],
+)
+def test_a_probe_kill_says_why_the_probe_failed(message: str, words: str) -> None:
+    """That of the last failure before it, of this container and this kind of probe."""
+    entry = Instance("app", 0, started_s=1.0, exited_s=9.0, killed_for="liveness", pod="w")
+
+    def failed(t: float, text: str, subject: str = "app") -> Happening:
+        return Happening(t, "probe", subject, text, pod="w")
+
+    study = Study(RunDir(Path("x")))
+    study.failed_probes = [
+        failed(0.5, "Liveness probe failed: HTTP probe failed with statuscode: 500"),
+        failed(8.0, f"Liveness probe failed: {message}"),
+        failed(8.5, "Readiness probe failed: HTTP probe failed with statuscode: 500"),
+        failed(8.6, "Liveness probe failed: HTTP probe failed with statuscode: 500", "other"),
+        failed(12.0, "Liveness probe failed: HTTP probe failed with statuscode: 500"),
+    ]
+    assert _why_it_failed(study, entry) == (f" ({words})" if words else "")

@@ -143,3 +143,21 @@ def test_what_oom_score_adj_counts_thousandths_of_is_said() -> None:
     assert "thousandths of 2.0 GiB (what ran out): app" in _compared(replace(kill, limit_bytes=2000 * MIB))
     flat = replace(chosen, oom_score_adj=0, points_bytes=80 * MIB)
     assert "thousandths of what ran out: app" in _compared(replace(kill, candidates=(flat,)))
+
+
+def test_a_limit_that_is_reached_again_for_files_in_memory_is_said_to_be() -> None:
+    """A pod of one container meets its own limit each time: the restart did not help."""
+    first = replace(FIRST, level="pod")
+    again = replace(first, time_s=6.0, attempt=1)
+    said = "; after a restart it was reached again, 64 MiB of it files in memory (shmem) that outlived the container"
+    assert said in kill_headline(_study(first, again))
+    assert "restart" not in kill_headline(_study(first, again, shmem=64 * MIB))
+
+
+def test_a_native_sidecar_that_never_started_keeps_the_others_from_starting() -> None:
+    """As an init container does; its startup probe has to succeed before."""
+    study = _study(replace(FIRST, container="mesh"))
+    study.instances = [Instance("mesh", 0, pod="w", role="sidecar", started_s=1.0)]
+    assert "; the pod's containers were never started" in kill_headline(study)
+    study.instances.append(Instance("app", 0, pod="w", started_s=2.0))
+    assert "never started" not in kill_headline(study)
