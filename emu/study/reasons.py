@@ -234,7 +234,7 @@ def _closed_port(study: Study, instances: list[Instance], t: float) -> str:
 
 def _fate(one: Instance) -> str:
     if one.reason == "OOMKilled":
-        return "oom-killed"
+        return "oom-killed" if one.oom_ended else "child-oom-killed"
     if one.killed_for is not None:
         return f"killed-for-{one.killed_for}"
     return "stopped" if one.asked or one.stop is not None else "exited"

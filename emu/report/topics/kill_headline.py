@@ -43,10 +43,11 @@ def kill_headline(study: Study) -> str:
     times = f" {often(len(mine))}{f' in {pods} pods' if pods > 1 else ''}, first" if len(mine) > 1 else ""
     still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
     text = f"{who} was OOM-killed{still}{times} {when}: {_cause(study, first)}"
-    text += _outlived(study, first) or _by_files(first)
+    files = _outlived(study, first) or _by_files(first)
+    text += files
     if first.in_flight:
         waited = "request was" if first.in_flight == 1 else "requests were"
-        text += f" while {first.in_flight:,} {waited} waiting for an answer"
+        text += f"{',' if files else ''} while {first.in_flight:,} {waited} waiting for an answer"
         if (first.in_backlog or 0) >= WORTH_A_WORD * first.in_flight:
             text += f", {first.in_backlog:,} of them not accepted yet"
     text += filled_by_the_kernel(first)
@@ -144,18 +145,21 @@ def _elsewhere(study: Study, first: OomVerdict, mine: list[OomVerdict]) -> str:
 
 def _outlived(study: Study, kill: OomVerdict) -> str:
     """Files in memory that are charged to the pod, because the container that wrote them is gone."""
-    gone = {one.owner for one in study.instances if one.exited_s is not None and one.exited_s < kill.time_s}
     newest: dict[str, Timeline] = {}
     for owner, line in sorted(study.timelines.items(), key=lambda one: one[0].attempt or 0):
         if owner.pod == kill.pod and owner.container and line.t and line.t[0] <= kill.time_s:
             newest[owner.container] = line
-    there = [line for line in newest.values() if line.owner not in gone]
+    exited = {one.owner for one in study.instances if one.exited_s is not None and one.exited_s < kill.time_s}
+    there = [line for line in newest.values() if line.owner not in exited]
+    mine = [line for line in study.timelines.values() if line.owner.pod == kill.pod and line.owner.container]
+    ended = [line for line in mine if line.t and line.t[0] <= kill.time_s and line not in there]
+    wrote = {one.owner.container for one in ended if (last(one.shmem) or 0) >= LEFT}
     own = sum(value_at(line.t, line.shmem, kill.time_s) or 0 for line in there)
     left = (kill.held.get("shmem") or 0) - own
-    if kill.level != "pod" or left < max(LEFT, LEFT_SHARE * sum(kill.held.values())):
+    if kill.level != "pod" or not wrote or left < max(LEFT, LEFT_SHARE * sum(kill.held.values())):
         return ""
-    wrote = [name for name, line in newest.items() if line.owner in gone and (last(line.shmem) or 0) >= LEFT]
-    whom = f"{wrote[0]}, which wrote them" if len(wrote) == 1 else "the container which wrote them"
+    gone = wrote - {line.owner.container for line in there}  # it has no instance any more
+    whom = f"{wrote.pop()}, which wrote them" if len(wrote) == len(gone) == 1 else "the container which wrote them"
     return f", {format_bytes(left)} of it files in memory (shmem) that outlived {whom}"
 
 

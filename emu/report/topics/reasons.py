@@ -32,6 +32,7 @@ _ERRORS = {
 }
 _FATES = {
     "oom-killed": "as {server} was OOM-killed",
+    "child-oom-killed": "as a child process of {server} was OOM-killed",
     "killed-for-liveness": "as {server} was killed for its failing liveness probe",
     "killed-for-startup": "as {server} was killed for its failing startup probe",
     "exited": "as {server} ended",
@@ -59,6 +60,7 @@ _PROXY = {
 """What goes with an error that a client saw. `server` is what was asked, `app` what is behind a queue-proxy."""
 _APP = {
     "oom-killed": ", as the app was OOM-killed",
+    "child-oom-killed": ", as a child process of the app was OOM-killed",
     "killed-for-liveness": ", as the app was killed for its failing liveness probe",
     "killed-for-startup": ", as the app was killed for its failing startup probe",
     "stopped": ", as the app was stopped",

@@ -152,6 +152,9 @@ def test_a_limit_that_is_reached_again_for_files_in_memory_is_said_to_be() -> No
     said = "; after a restart it was reached again, 64 MiB of it files in memory (shmem) that outlived the container"
     assert said in kill_headline(_study(first, again))
     assert "restart" not in kill_headline(_study(first, again, shmem=64 * MIB))
+    alone = _study(first)  # its last sample is a little older than its kill
+    alone.timelines[Owner("w", "app", 0)].shmem = [50 * MIB] * 2
+    assert "outlived" not in kill_headline(alone)
 
 
 def test_a_native_sidecar_that_never_started_keeps_the_others_from_starting() -> None:

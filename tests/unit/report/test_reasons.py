@@ -17,8 +17,9 @@ from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.topics.reasons import in_words, reason_words, reasons_by_outcome
 from emu.report.topics.requests import client_sentences
+from emu.study.model.instances import Instance
 from emu.study.model.services import Service
-from emu.study.reasons import give_reasons
+from emu.study.reasons import _fate, give_reasons
 from emu.study.recorded_ends import LONGEST_WORDS
 from emu.study.study import read_study
 from tests import fake_runs
@@ -632,3 +633,14 @@ def test_a_port_is_refused_after_its_container_was_stopped() -> None:
     """Not as it is: until it has ended there is somebody who answers."""
     kind = {"outcome": "refused", "reason": "container-stopped", "by": None, "container": "reader/app"}
     assert reason_words(kind) == "refused a connection after reader/app was stopped"
+
+
+def test_connections_of_a_worker_that_was_killed_did_not_break_with_its_container() -> None:
+    """A child process alone was OOM-killed: runtimes call its container OOMKilled all the same."""
+    whole = Instance("app", 0, exited_s=3.0, reason="OOMKilled", oom_ended=True)
+    assert _fate(whole) == "oom-killed"
+    assert _fate(replace(whole, oom_ended=False)) == "child-oom-killed"
+    words = reason_words(
+        {"outcome": "closed", "reason": "container-child-oom-killed", "by": None, "container": "web"}
+    )
+    assert "as a child process of web was OOM-killed" in words
