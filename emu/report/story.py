@@ -21,7 +21,7 @@ from emu.report.topics.registry import in_words
 from emu.report.topics.requests import TOO_SLOW, answers_headline, bound_headline, failures_headline
 from emu.report.topics.run import serious_notes
 from emu.report.topics.stalls import stall_headline
-from emu.report.words import NO_KILL, NO_OOM_KILL, capital, of_limit
+from emu.report.words import NO_KILL, capital, of_limit
 from emu.study.model.study import Study
 from emu.study.restraints import bound
 from emu.units import format_seconds
@@ -81,8 +81,7 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     parts = [*failed, *(parts or nearest), *machine_headline(study), *answers]
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
     whole = study.ended and study.failed is None
-    none = NO_OOM_KILL if removed else NO_KILL
-    nothing = none if whole else f"As far as it was recorded, {none[0].lower()}{none[1:]}"
+    nothing = NO_KILL if whole else f"As far as it was recorded, {NO_KILL[0].lower()}{NO_KILL[1:]}"
     verdict = nothing if watched else "Whether a process was killed was not recorded"
     if removed:  # whose pods were ended, in order, though the kernel killed nothing
         return "; ".join([capital(removed[0]), *removed[1:], *parts, f"{verdict[0].lower()}{verdict[1:]}"])

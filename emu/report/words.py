@@ -28,10 +28,8 @@ def place_words(where: str | None, accelerator: str | None) -> str | None:
     return f"{place}, emulated: times are not those of hardware" if accelerator == "tcg" else place
 
 
-NO_KILL = "Nothing was killed"
-"""How the headline of a run without a kill begins."""
-NO_OOM_KILL = "Nothing was OOM-killed"
-"""The same, where pods were ended by the kubelet or for the scheduler."""
+NO_KILL = "Nothing was OOM-killed"
+"""How the headline of a run without an OOM kill begins: what a program, or the kubelet, ends is not one."""
 
 
 def all_of(number: int) -> str:

@@ -39,6 +39,7 @@ def kill_headline(study: Study) -> str:
         if first.after_first_request_s is not None
         else f"{format_seconds(first.time_s)} into the run"
     )
+    when += _never_ready(study, mine)
     pods = len({kill.pod for kill in mine})
     times = f" {often(len(mine))}{f' in {pods} pods' if pods > 1 else ''}, first" if len(mine) > 1 else ""
     still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
@@ -58,6 +59,14 @@ def kill_headline(study: Study) -> str:
     text += "".join(f"; {kill.container} was OOM-killed too{_into_its_own(kill, first)}" for kill in others)
     mentioned = {kill.container for kill in others} | {first.container}
     return text + "".join(f"; {held}" for held in _others_held(study, first, mentioned))
+
+
+def _never_ready(study: Study, mine: list[OomVerdict]) -> str:
+    """That a container was killed before it could do anything: its limit is too small for its start."""
+    killed = [one for one in study.instances if any(kill.owner == one.owner and not kill.child for kill in mine)]
+    if not killed or any(one.ready_s is not None or one.role == "init" for one in killed):
+        return ""
+    return f",{' each time' if len(killed) > 1 else ''} before it was ready"
 
 
 def _kept_in_init(study: Study, kill: OomVerdict) -> str:

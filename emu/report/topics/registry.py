@@ -93,7 +93,7 @@ def in_picture() -> list[Topic]:
 
 def in_words() -> list[Topic]:
     """In the order of sentences: what died, what was frozen, how the rest ended, what clients saw, and then why. The
-    first that has a headline gives the verdict its, where nothing was killed.
+    first that has a headline gives the verdict its, where nothing was OOM-killed.
     """
     return _ordered(
         KILLS,

@@ -190,7 +190,7 @@ class Topic:
     figures: Callable[[Study], Figures] = _no_figures
     """Its names at the top of summary.json, with what each has."""
     headline: Callable[[Study, Figures], list[str]] = _no_words
-    """From the study, and from the whole summary. Asked only where nothing was killed and nothing ended by itself."""
+    """From the study, and from the whole summary. Asked only where nothing was OOM-killed or ended by itself."""
     sentences: Callable[[Study, Figures], list[str]] = _no_words
     listing: Callable[[Study], Listing | None] = _no_listing
     """Its table, from the study with containers named by pod."""

@@ -204,7 +204,9 @@ def test_a_refused_resize_names_the_container_and_whose_usage_it_was(tmp_path: P
     run.event(PodResized(t=run.t, pod=run.name, container="app", outcome="error", memory_max=MIB, message=words))
     run.advance(3.0)
     verdict = summarize(read_study(run.finish()))["verdict"]
-    assert verdict["headline"].startswith("Nothing was killed: app was not resized to 1 MiB, as its memory is not")
+    assert verdict["headline"].startswith(
+        "Nothing was OOM-killed: app was not resized to 1 MiB, as its memory is not"
+    )
     assert f"Resizing app to a memory limit of 1 MiB at 1.0 s was refused ({words})." in verdict["sentences"]
     assert any("is the whole pod's" in text for text in verdict["sentences"])
 

@@ -164,3 +164,17 @@ def test_a_native_sidecar_that_never_started_keeps_the_others_from_starting() ->
     assert "; the pod's containers were never started" in kill_headline(study)
     study.instances.append(Instance("app", 0, pod="w", started_s=2.0))
     assert "never started" not in kill_headline(study)
+
+
+def test_a_container_that_was_killed_before_it_was_ready_is_said_to_be() -> None:
+    """Its limit is too small for its start, whatever was asked of it; an init container is never ready before."""
+    begun = replace(FIRST, after_first_request_s=1.0)
+    study = _study(begun, replace(FIRST, time_s=6.0, attempt=1))
+    assert "1.0 s after the first request, each time before it was ready: its own limit" in kill_headline(study)
+    study.instances[1] = replace(study.instances[1], ready_s=5.5)
+    assert "ready" not in kill_headline(study)
+    one = _study(begun)
+    assert "after the first request, before it was ready: " in kill_headline(one)
+    one.instances = [replace(one.instances[0], role="init")]
+    assert "ready" not in kill_headline(one)
+    assert "ready" not in kill_headline(_study(replace(begun, child=True)))

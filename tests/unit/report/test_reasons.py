@@ -202,7 +202,7 @@ def test_a_headline_says_in_brief_why_requests_failed(tmp_path: Path) -> None:
     run.advance(3.0)
     headline = summary_of(run.finish())["verdict"]["headline"]
     assert headline.startswith(
-        "Nothing was killed: 4 of 9 requests were answered 502 (mostly the app closed the connection), 3 were "
+        "Nothing was OOM-killed: 4 of 9 requests were answered 502 (mostly the app closed the connection), 3 were "
         "answered 504 (queue-proxy's response timeout, before the app had seen them) and 2 were given up by the "
         "client (while waiting for a place in queue-proxy); "
     )
@@ -241,7 +241,7 @@ def test_an_answer_that_was_cut_short_without_its_client_seeing_it_has_failed(tm
     run.advance(3.0)
     verdict = summary_of(run.finish())["verdict"]
     assert verdict["headline"].startswith(
-        "Nothing was killed: 3 of 7 requests were answered and cut short (queue-proxy's idle timeout); "
+        "Nothing was OOM-killed: 3 of 7 requests were answered and cut short (queue-proxy's idle timeout); "
     )
     assert verdict["sentences"][0] == "Of 7 requests, 4 were answered 200 in full."
     assert "counted from the last byte of the answer, all of it in the app." in verdict["sentences"][1]

@@ -69,7 +69,7 @@ def test_memory_high_that_reclaim_could_keep_is_no_headline(tmp_path: Path) -> N
     run.advance(10.0)
     summary, said = _reported(run)
     assert "app was kept to its memory.high of 48 MiB by reclaim (memory.events high: 30 in all)." in said
-    assert summary["verdict"]["headline"] == "Nothing was killed: app peaked at 48 of 48 MiB (memory.high)"
+    assert summary["verdict"]["headline"] == "Nothing was OOM-killed: app peaked at 48 of 48 MiB (memory.high)"
 
 
 def test_io_max_is_named_where_a_container_is_at_its_rate(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_the_quiet_headline_is_of_the_nearest_to_its_limit(tmp_path: Path) -> No
     run.advance(5.0, {"app": {"anon": 4 * MIB, "kernel": 44 * MIB, "slab_reclaimable": 43 * MIB}})
     run.count("app", max=5)
     summary, said = _reported(run)
-    assert summary["verdict"]["headline"] == "Nothing was killed: app peaked at 48 of 48 MiB"
+    assert summary["verdict"]["headline"] == "Nothing was OOM-killed: app peaked at 48 of 48 MiB"
     figures = summary["containers"]["app"]
     assert figures["slab_reclaimable_peak_bytes"] == 43 * MIB
     assert figures["kernel_unreclaimable_peak_bytes"] == MIB

@@ -35,23 +35,23 @@ HEADLINES = {
     "the container lived on; queue-proxy used 13 of 64 MiB",
     "docker_kill": "queue-proxy was ended by SIGKILL from outside at 2.0 s (exit code 137), not by the kernel's OOM "
     "killer: memory.events shows no oom_kill; all 20 requests were answered",
-    "page_cache": "Nothing was killed: app read 512 MiB of files under a limit of 64 MiB, 256 MiB of it again after "
-    "the page cache had dropped it; both requests were answered",
-    "stalled": "Nothing was killed: queue-proxy stalled 7.5 s after the first request with 720 requests in flight, "
-    "alive but thrashing: 1.5 million refaults of files that it has mapped in 20.0 s at its limit of 32 MiB; "
+    "page_cache": "Nothing was OOM-killed: app read 512 MiB of files under a limit of 64 MiB, 256 MiB of it again "
+    "after the page cache had dropped it; both requests were answered",
+    "stalled": "Nothing was OOM-killed: queue-proxy stalled 7.5 s after the first request with 720 requests in "
+    "flight, alive but thrashing: 1.5 million refaults of files that it has mapped in 20.0 s at its limit of 32 MiB; "
     "none of 720 requests was answered",
-    "swap": "Nothing was killed: app lives on swap under a limit of 64 MiB: 180 MiB out, 40 MiB in, 150 MiB there at "
-    "the peak; all 10 requests were answered",
-    "refused": "Nothing was killed: 90 % of 3,000 requests were answered 503 at once; "
+    "swap": "Nothing was OOM-killed: app lives on swap under a limit of 64 MiB: 180 MiB out, 40 MiB in, 150 MiB "
+    "there at the peak; all 10 requests were answered",
+    "refused": "Nothing was OOM-killed: 90 % of 3,000 requests were answered 503 at once; "
     "queue-proxy peaked at 21 of 64 MiB",
-    "probe_killed": "app was killed for its failing liveness probe twice, first at 3.5 s: it did not end on SIGTERM, "
-    "so SIGKILL came after 2.0 s of grace (exit code 137)",
+    "probe_killed": "app was killed for its failing liveness probe (connection refused) twice, first at 3.5 s: it "
+    "did not end on SIGTERM, so SIGKILL came after 2.0 s of grace (exit code 137)",
     "asked_to_end": "app was asked to stop at 1.0 s and did not: SIGKILL came after 5.0 s of grace (exit code 137); "
     "all 100 requests were answered",
-    "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 33.9 of 64 MiB; "
+    "cut_off": "As far as it was recorded, nothing was OOM-killed: queue-proxy peaked at 33.9 of 64 MiB; "
     "none of 99 requests was answered",
     "engine_lost": "The run could not continue after 2.5 s: the Docker engine went away. As far as it was recorded, "
-    "nothing was killed: queue-proxy peaked at 13 of 64 MiB; all 20 requests were answered",
+    "nothing was OOM-killed: queue-proxy peaked at 13 of 64 MiB; all 20 requests were answered",
 }
 
 
@@ -191,7 +191,9 @@ def test_a_container_at_its_limit_comes_before_requests_that_failed(tmp_path: Pa
         run.sample()
         run.requests(2, 0.2, 0.3, status=500)
         run.advance(1.0)
-        assert summarize(read_study(run.finish()))["verdict"]["headline"].startswith(f"Nothing was killed: {first}; ")
+        assert summarize(read_study(run.finish()))["verdict"]["headline"].startswith(
+            f"Nothing was OOM-killed: {first}; "
+        )
 
 
 def test_who_was_killed_for_want_of_swap_and_who_lived_by_it(tmp_path: Path) -> None:

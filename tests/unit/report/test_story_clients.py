@@ -49,7 +49,7 @@ def test_failures_are_counted_in_whole_sentences(
     run = run_of(tmp_path / "run")
     for number, status in groups:
         run.requests(number, 1.0, 2.0, status=status)
-    said, peak = words_of(run)[0].removeprefix("Nothing was killed: ").split("; ")
+    said, peak = words_of(run)[0].removeprefix("Nothing was OOM-killed: ").split("; ")
     assert headline in (said, peak), "what failed comes first, what went well last"
 
 
@@ -61,7 +61,7 @@ def test_a_headline_counts_each_way_in_which_requests_failed(tmp_path: Path) -> 
     for number, error in ((4, "timeout"), (1, "reset"), (1, "closed")):
         run.requests(number, 1.0, 2.0, status=None, error=error)  # type: ignore[arg-type]  # one of the literals
     assert words_of(run)[0].startswith(
-        "Nothing was killed: 9 of 35 requests were answered 502, 4 were given up by the client (timeout), 1 "
+        "Nothing was OOM-killed: 9 of 35 requests were answered 502, 4 were given up by the client (timeout), 1 "
         "was reset and 1 failed in other ways; app"
     )
 
@@ -69,13 +69,13 @@ def test_a_headline_counts_each_way_in_which_requests_failed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("failed", "well", "heading"),
     [
-        (0, 5, "Nothing was killed"),
-        (1, 4, "Nothing was killed, but 1 of 5 requests failed"),
-        (5, 0, "Nothing was killed, but all 5 requests failed"),
+        (0, 5, "Nothing was OOM-killed"),
+        (1, 4, "Nothing was OOM-killed, but 1 of 5 requests failed"),
+        (5, 0, "Nothing was OOM-killed, but all 5 requests failed"),
     ],
 )
 def test_the_page_s_heading_says_that_requests_failed(tmp_path: Path, failed: int, well: int, heading: str) -> None:
-    """That nothing was killed would read as if all was well."""
+    """That nothing was OOM-killed would read as if all was well."""
     run = run_of(tmp_path / "run")
     run.requests(failed, 1.0, 2.0, status=502)
     run.requests(well, 1.0, 2.0)
@@ -159,7 +159,7 @@ def test_a_machine_too_slow_for_a_scenario_is_called_that(tmp_path: Path) -> Non
     assert "This machine sent" not in said, "it would be reported twice, with other figures"
     assert headline.startswith(
         "This machine is too slow for the scenario: it sent 100 of 1,000 requests in time and 600 not at all, and "
-        f"after 10.0 s phase steady ended before what it waited for ({WAITED}). Nothing was killed"
+        f"after 10.0 s phase steady ended before what it waited for ({WAITED}). Nothing was OOM-killed"
     )
 
 
@@ -169,7 +169,7 @@ def test_what_did_not_come_in_time_is_said(tmp_path: Path) -> None:
     run.phase("steady", 1.0, 11.0, until=WAITED, met=False)
     run.requests(100, 1.0, 11.0, phase="steady")
     assert words_of(run)[0].startswith(
-        f"After 10.0 s phase steady ended before what it waited for ({WAITED}). Nothing was killed"
+        f"After 10.0 s phase steady ended before what it waited for ({WAITED}). Nothing was OOM-killed"
     )
 
 
@@ -179,7 +179,7 @@ def test_what_came_is_not_mentioned(tmp_path: Path, until: str | None, met: bool
     run = run_of(tmp_path / "run")
     run.phase("steady", 1.0, 11.0, until=until, met=met)
     run.requests(100, 1.0, 11.0, phase="steady")
-    assert words_of(run)[0].startswith("Nothing was killed")
+    assert words_of(run)[0].startswith("Nothing was OOM-killed")
 
 
 def test_a_kill_as_the_run_ends_is_called_that(tmp_path: Path) -> None:

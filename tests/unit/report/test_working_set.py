@@ -147,7 +147,7 @@ def test_a_run_with_an_eviction_is_headed_by_it(tmp_path: Path) -> None:
     run.start("app")
     run.advance(2.0)
     study = read_study(run.finish())
-    assert summarize(study)["verdict"]["headline"].startswith("Nothing was killed")
+    assert summarize(study)["verdict"]["headline"].startswith("Nothing was OOM-killed")
     study.evictions = [_evicted(1.5, "read-twice", "10Mi")]
     headline = summarize(study)["verdict"]["headline"]
     assert headline.startswith("The kubelet evicted the pod read-twice because the node was low on memory; ")
