@@ -26,7 +26,10 @@ def shared(
     if not own_machine or disk is None:
         yield
         return
-    before = {"root": str(root), **asdict(ioweight.found(root, disk))}
-    with changed(IO_COST, before, home):
-        ioweight.switch_on(root, disk, spec.node.io.cost)
+
+    def found() -> dict[str, object]:
+        return {"root": str(root), **asdict(ioweight.found(root, disk))}
+
+    with changed(IO_COST, found, home=home):
+        ioweight.switch_on(root, disk, spec.node.io.cost)  # each run its own way
         yield

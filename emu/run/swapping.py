@@ -11,7 +11,7 @@ from pathlib import Path
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
 from emu.machine import swap, zram, zswap
-from emu.run.changed import SWAP, ZSWAP, changed, kept, undo
+from emu.run.changed import SWAP, ZSWAP, Before, changed, kept, undo
 from emu.run.machine import where
 from emu.runtime.process import roots
 from emu.spec import ScenarioSpec
@@ -33,6 +33,8 @@ def swap_for(spec: ScenarioSpec) -> AbstractContextManager[None]:
     """While it lasts the machine swaps to what the scenario asks for. EmuError where it does not."""
     wanted = spec.node.swap_device
     if wanted == "disk":
+        if (theirs := kept(SWAP)) is not None:
+            raise _other_swap(wanted, theirs)
         return nullcontext()
     if where() != "host":
         return _in_place_of_disks(wanted)
@@ -46,7 +48,7 @@ def swap_for(spec: ScenarioSpec) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-_NAMES = {"zram": "zram", "file": "a file"}
+_NAMES = {"disk": "a disk", "zram": "zram", "file": "a file"}
 
 
 def _kind(area: str) -> str:
@@ -57,26 +59,37 @@ def _kind(area: str) -> str:
 
 @contextmanager
 def _in_place_of_disks(wanted: str) -> Iterator[None]:
-    """Swap to zram or a file, as large as what this machine swaps to now, and to that again afterwards. EmuError."""
-    if (others := kept(SWAP)) is not None and _kind(str(others["area"])) != wanted:
-        raise EmuError(
-            f"node.swapDevice: this machine cannot swap to {_NAMES[wanted]} now",
-            f"another run has it swap to {others['area']}",
-            "wait for its end, or run each in a sandbox of its own: --on sandbox",
-        )
-    before = swap.areas()
-    names, size = [area for area, _ in before], sum(size for _, size in before)
-    device = zram.unused() if wanted == "zram" else ""
-    area = f"/dev/{device}" if device else str(roots.HOME / "swapfile")
-    # On record before it is changed: `emu clean` undoes what a killed run leaves.
-    with changed(SWAP, {"areas": names, "area": area}) as first:
-        if first:
-            if device:
-                zram.make(device, size)
-            else:
-                swap.make_file(Path(area), size)
-            swap.swap_to(area, names)
+    """Swap to zram or a file, as large as what this machine swaps to now, and to that again afterwards. Runs that
+    overlap share it. EmuError.
+    """
+    with changed(SWAP, lambda: _exchange(wanted), _swap_to) as before:
+        if _kind(str(before["area"])) != wanted:
+            raise _other_swap(wanted, before)
         yield
+
+
+def _other_swap(wanted: str, others: Before) -> EmuError:
+    return EmuError(
+        f"node.swapDevice: this machine cannot swap to {_NAMES[wanted]} now",
+        f"another run has it swap to {others['area']}",
+        "wait for its end, or run each in a sandbox of its own: --on sandbox",
+    )
+
+
+def _exchange(wanted: str) -> Before:
+    """What is swapped to now, and what will be."""
+    area = f"/dev/{zram.unused()}" if wanted == "zram" else str(roots.HOME / "swapfile")
+    return {"areas": [area for area, _ in swap.areas()], "area": area}
+
+
+def _swap_to(before: Before) -> None:
+    areas, area = swap.areas(), str(before["area"])
+    size = sum(size for _, size in areas)
+    if zram.is_zram(area):
+        zram.make(Path(area).name, size)
+    else:
+        swap.make_file(Path(area), size)
+    swap.swap_to(area, [one for one, _ in areas])
 
 
 @contextmanager
@@ -115,10 +128,13 @@ def zswap_for(spec: ScenarioSpec) -> Iterator[bool]:
             f"turn it on (echo Y | sudo tee {zswap.PARAMETERS}/enabled), run it in the sandbox (--on sandbox), "
             "or remove them",
         )
-    with changed(ZSWAP, {"on": on}):
-        try:
-            zswap.switch(True)
-        except OSError as error:
-            what = f"zswap cannot be turned on: {error.strerror or error}"
-            raise EmuError(what, f"{zswap.PARAMETERS}/enabled could not be written", "run it as root") from error
+    with changed(ZSWAP, lambda: {"on": zswap.is_on()}, _zswap_on):
         yield True
+
+
+def _zswap_on(_before: Before) -> None:
+    try:
+        zswap.switch(True)
+    except OSError as error:
+        what = f"zswap cannot be turned on: {error.strerror or error}"
+        raise EmuError(what, f"{zswap.PARAMETERS}/enabled could not be written", "run it as root") from error

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -147,7 +151,7 @@ BACK = (["/dev/vdb"], "/dev/zram0")
 
 def test_what_a_run_changed_of_its_machine_is_undone(tmp_path: Path, switched: list[object]) -> None:
     """By itself at its end, and by nobody else before."""
-    with changes.changed(changes.ZSWAP, home=tmp_path):
+    with changes.changed(changes.ZSWAP, dict, home=tmp_path):
         assert list(changes.undo(tmp_path)) == []
         assert switched == []
     assert switched == [False]
@@ -170,19 +174,19 @@ def test_of_runs_that_overlap_the_last_one_undoes_what_the_first_one_found(
 ) -> None:
     """Whichever ends first; one that was killed meanwhile is no longer waited for."""
     before, later = {"areas": ["/dev/vdb"], "area": "/dev/zram0"}, {"areas": ["/dev/zram0"], "area": "/dev/zram1"}
-    alive = {"first", "second"}
+    alive, made = {"first", "second"}, list[str]()
     monkeypatch.setattr(changes, "lives", alive.__contains__)
 
-    def begun(name: str, found: dict[str, object]) -> tuple[AbstractContextManager[bool], bool]:
+    def begun(name: str, found: dict[str, object]) -> AbstractContextManager[changes.Before]:
         monkeypatch.setattr(changes, "owner", lambda: name)
-        entered = changes.changed(changes.SWAP, found, home=tmp_path)
-        return entered, entered.__enter__()
+        entered = changes.changed(changes.SWAP, lambda: found, lambda _: made.append(name), home=tmp_path)
+        assert entered.__enter__() == before
+        return entered
 
     for dies in (False, True):
         alive |= {"first"}
-        first, is_first = begun("first", before)
-        second, is_second = begun("second", later)
-        assert (is_first, is_second, changes.kept(changes.SWAP, tmp_path)) == (True, False, before)
+        first, second = begun("first", before), begun("second", later)
+        assert (made, changes.kept(changes.SWAP, tmp_path)) == (["first"], before)
         if dies:
             alive.discard("first")
         else:
@@ -191,6 +195,7 @@ def test_of_runs_that_overlap_the_last_one_undoes_what_the_first_one_found(
         second.__exit__(None, None, None)
         assert (switched, left(tmp_path)) == ([BACK, "zram0"], [])
         switched.clear()
+        made.clear()
 
 
 def test_what_cannot_be_undone_stays_on_record(
@@ -203,7 +208,9 @@ def test_what_cannot_be_undone_stays_on_record(
 
     back = swap.back
     monkeypatch.setattr(swap, "back", fails)
-    with pytest.raises(EmuError), changes.changed(changes.SWAP, {"areas": [], "area": "/dev/zram1"}, home=tmp_path):
+    with pytest.raises(EmuError), changes.changed(
+        changes.SWAP, lambda: {"areas": [], "area": "/dev/zram1"}, home=tmp_path
+    ):
         pass
     assert (tmp_path / changes.SWAP).exists()
     (tmp_path / changes.SWAP).write_text(GONE)
@@ -216,3 +223,61 @@ def test_what_cannot_be_undone_stays_on_record(
     monkeypatch.setattr(swap, "back", back)
     assert list(changes.undo(tmp_path)) == [("swap", "swap is on /dev/vdb")]
     assert switched == [BACK, "zram0"]
+
+
+def test_a_run_that_follows_a_killed_one_begins_from_what_that_one_found(
+    tmp_path: Path, switched: list[object]
+) -> None:
+    """Also where `emu clean` did not come in between: nobody knows how far the killed one got."""
+    (tmp_path / changes.SWAP).write_text(GONE)
+    mine = {"areas": ["/dev/vdb"], "area": "/dev/zram1"}
+    with changes.changed(changes.SWAP, lambda: mine, switched.append, home=tmp_path) as before:
+        assert (before, switched) == (mine, [BACK, "zram0", mine])
+
+
+def test_a_change_that_fails_is_undone_and_raised(tmp_path: Path, switched: list[object]) -> None:
+    """It may have been made in part. What is raised is why, also where undoing fails."""
+
+    def fails(_before: changes.Before) -> None:
+        raise EmuError("no room", "no space left on device", "free some")
+
+    with (
+        pytest.raises(EmuError, match="no room"),
+        changes.changed(changes.SWAP, lambda: {"areas": ["/dev/vdb"], "area": "/dev/zram0"}, fails, home=tmp_path),
+    ):
+        pass
+    assert (switched, left(tmp_path)) == ([BACK, "zram0"], [])
+
+
+def test_nobody_looks_while_a_setting_is_changed(
+    tmp_path: Path, switched: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that begins waits until it is done, as `emu clean` does, and does not count on half of it."""
+    monkeypatch.setattr(changes, "owner", lambda: threading.current_thread().name)
+    monkeypatch.setattr(changes, "lives", lambda _: True)
+    before = {"areas": ["/dev/vdb"], "area": "/dev/zram0"}
+    looked: list[object] = []
+
+    def look() -> None:
+        looked.extend(changes.undo(tmp_path))
+        with changes.changed(changes.SWAP, dict, switched.append, home=tmp_path) as found:
+            looked.append(found)
+
+    other = threading.Thread(target=look)
+
+    def make(_before: changes.Before) -> None:
+        other.start()
+        deadline = time.monotonic() + 120
+        while not _waits_for_a_lock() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not looked
+
+    with changes.changed(changes.SWAP, lambda: before, make, home=tmp_path):
+        other.join(120)
+        assert (looked, switched) == ([before], [])
+    assert switched == [BACK, "zram0"]
+
+
+def _waits_for_a_lock() -> bool:
+    waiting = re.compile(rf"-> FLOCK\s+ADVISORY\s+WRITE {os.getpid()} ")
+    return waiting.search(Path("/proc/locks").read_text()) is not None
