@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emu.errors import EmuError
+from emu.machine.orphans import marked
 
 _LONGEST_SHOWN = 60
 _TAIL_LINES = 15
@@ -72,7 +74,8 @@ def spawn(
     start_new_session: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start a long-lived child. In a session of its own by default, so that Ctrl-C reaches only its parent,
-    which then stops it in order. The caller ends and reaps it. EmuError where its words are too long for the kernel.
+    which then stops it in order. The caller ends and reaps it; `emu clean` does, should it outlive the caller
+    (orphans.py). EmuError where its words are too long for the kernel.
     """
     try:
         return subprocess.Popen(
@@ -80,7 +83,7 @@ def spawn(
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=stdout,
             stderr=stderr,
-            env=dict(env) if env is not None else None,
+            env=marked(os.environ if env is None else env),
             cwd=cwd,
             pass_fds=tuple(pass_fds),
             start_new_session=start_new_session,

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cgroups.errors import CgroupBusy
 from cgroups.mount import Mount
-from emu.errors import EmuError
+from emu.errors import EmuError, SeveralErrors
 from emu.helpers import freezer
 from emu.machine import swap, zram, zswap
 from emu.machine.owner import owner
 from emu.run import changed as changes
 from emu.run import cleaning, registry
+from emu.runtime.api import Labelled
 from emu.runtime.docker import Engine
 from emu.runtime.podcgroup import PodCgroup
 from emu.runtime.process import leftovers, network
 from tests.fakes import FakePodCgroup
+
+
+@pytest.fixture(autouse=True)
+def nobody_s_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test ends what is left of somebody else's runs on this machine."""
+    monkeypatch.setattr(cleaning, "end_orphans", list)
 
 
 def test_without_an_engine_pods_are_found_wherever_one_may_have_put_them(
@@ -281,3 +291,72 @@ def test_nobody_looks_while_a_setting_is_changed(
 def _waits_for_a_lock() -> bool:
     waiting = re.compile(rf"-> FLOCK\s+ADVISORY\s+WRITE {os.getpid()} ")
     return waiting.search(Path("/proc/locks").read_text()) is not None
+
+
+class Stubborn(NoEngine):
+    """An engine with two containers, of which it cannot remove the first."""
+
+    def labelled(self, label: str) -> list[Any]:
+        """Of two dead runs."""
+        return [Labelled(name, name, {label: name}, "exited") for name in ("stuck", "loose")]
+
+    def labelled_volumes(self, _label: str) -> list[str]:
+        """None."""
+        return []
+
+    def remove(self, container: str) -> None:
+        """Note it, or refuse."""
+        if container == "stuck":
+            raise EmuError("cannot remove a container", "it is stuck", "kill it")
+        self.removed.append(container)
+
+
+class Busy(FakePodCgroup):
+    """A cgroup with a process that the kernel does not let go."""
+
+    def remove(self) -> None:
+        """Refuse."""
+        raise CgroupBusy("cannot remove it", "a process in it is in the kernel", "see what it waits for")
+
+
+def test_what_cannot_be_removed_holds_nothing_else_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind the rest goes, and at the end each of the errors is reported. A cache that is somebody else's does
+    not keep containers and cgroups from being looked for.
+    """
+    stub = Stubborn(lambda: None)
+    pods = [kind(tmp_path / "cgroups" / name) for kind, name in ((Busy, "busy"), (FakePodCgroup, "idle"))]
+    for pod in pods:
+        pod.path.mkdir(parents=True)
+
+    def foreign() -> Iterator[cleaning.Removed]:
+        raise EmuError("the cache is refused", "it belongs to uid 1", "set XDG_CACHE_HOME")
+        yield
+
+    def unreadable() -> Iterator[cleaning.Removed]:
+        raise PermissionError(errno.EACCES, "Permission denied", "/var/lib/emu")
+        yield
+
+    monkeypatch.setattr(cleaning, "where", lambda: "host")
+    monkeypatch.setattr(cleaning, "_virtual_machines", lambda: iter(()))
+    monkeypatch.setattr(cleaning, "_guests", foreign)
+    monkeypatch.setattr(cleaning, "_unfinished", foreign)
+    monkeypatch.setattr(cleaning, "_freezers", lambda _alive: unreadable())
+    monkeypatch.setattr(cleaning, "_alive", set)
+    monkeypatch.setattr(cleaning, "Engine", lambda: stub)
+    monkeypatch.setattr(cleaning, "find_cgroup2", lambda: Mount(tmp_path, frozenset({"memory"}), False))
+    monkeypatch.setattr(cleaning, "read_owner", lambda _path: None)
+    monkeypatch.setattr(cleaning, "existing_runs", lambda driver, _mount: pods if driver == "cgroupfs" else [])
+    monkeypatch.setattr(cleaning.processes, "clean", lambda _alive: iter(()))
+    monkeypatch.setattr(registry, "HOME", tmp_path / "registry")
+    monkeypatch.setattr(cleaning, "undo", lambda: iter([("zswap", "off")]))
+    removed: list[str] = []
+    with pytest.raises(SeveralErrors) as several:
+        for thing in cleaning.clean(lambda _words: None):
+            removed.append(Path(thing.name).name)
+    assert (stub.removed, removed) == (["loose"], ["loose", "idle", "zswap: off"])
+    assert [error.what for error in several.value.errors] == [
+        "the cache is refused",
+        "cannot remove a container",
+        "cannot clean up /var/lib/emu",
+        "cannot remove it",
+    ]
