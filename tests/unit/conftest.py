@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 
+from emu.errors import EmuError
 from emu.record import rundir
 
 settings.register_profile("emu", deadline=None)  # how long an example takes is the machine's affair
@@ -45,3 +46,22 @@ def as_ordinary_user(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if before == 0:
         os.setresuid(0, 0, 0)
+
+
+@pytest.fixture
+def own_cache_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`emu clean` looks for nothing outside of the cache: what others left on this machine is theirs."""
+
+    from emu.run import cleaning  # here: it imports much
+
+    class NoEngine:
+        def connect(self) -> None:
+            raise EmuError("cannot reach a Docker engine", "No such file or directory", "start one")
+
+    monkeypatch.setattr(cleaning, "Engine", NoEngine)
+    monkeypatch.setattr(cleaning, "DRIVERS", ())
+    monkeypatch.setattr(cleaning, "end_orphans", list)
+    monkeypatch.setattr(cleaning, "freezer_folders", list)
+    monkeypatch.setattr(cleaning, "undo", lambda: iter(()))
+    monkeypatch.setattr(cleaning.registry, "forget_dead", lambda: None)
+    monkeypatch.setattr(cleaning.processes, "clean", lambda _alive: iter(()))

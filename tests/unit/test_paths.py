@@ -37,6 +37,7 @@ def test_a_relative_name_of_the_cache_is_ignored(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("words", [["clean"], ["images"], ["run", "app-oom"], ["sandbox", "kernel"], ["doctor"]])
+@pytest.mark.usefixtures("own_cache_alone")
 def test_a_user_without_a_home_gets_one_error(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

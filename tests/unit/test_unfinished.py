@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from emu.errors import EmuError
 from emu.machine.unfinished import left_in, unfinished
 from emu.run import cleaning
 from emu.runtime import images
-from emu.runtime.docker import Engine
-from emu.runtime.process import leftovers
 
 KILLED = """
 import os, signal, sys
@@ -77,18 +74,11 @@ def test_two_first_runs_at_once_make_the_images_base_once(tmp_path: Path, monkey
     assert artifacts.rootfs.is_file() and not second[0].is_alive()
 
 
+@pytest.mark.usefixtures("own_cache_alone")
 def test_clean_removes_what_was_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images are hundreds of megabytes, and nobody would look for them."""
-
-    def nobody(_: Engine) -> None:
-        raise EmuError("cannot reach a Docker engine", "No such file or directory", "start one")
-
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(Engine, "connect", nobody)
     monkeypatch.setattr(cleaning, "where", lambda: "host")
-    monkeypatch.setattr(cleaning, "DRIVERS", ())
-    monkeypatch.setattr(cleaning, "freezer_folders", list)
-    monkeypatch.setattr(leftovers, "clean", lambda _: iter(()))
     left = killed_in(tmp_path / "emu" / "images")
     with unfinished(tmp_path / "emu" / "images") as living:
         removed = list(cleaning.clean(lambda _: None))
