@@ -107,20 +107,44 @@ def _unwritten(error: OSError) -> int:
 
 def described(error: BaseException) -> str:
     """The line for an error that was not foreseen; its traceback is kept in a file."""
-    if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
-        return (
-            f"emu: {EmuError('there is no current directory', 'it was removed after this shell entered it', 'cd /')}"
-        )
-    if (reached := _limit(error)) is not None:
-        return f"emu: {reached}"
-    words = _in_a_line(error)
-    kept = keep(error)
-    where = f"traceback in {kept}" if kept else f"at {_place(error)} (no file could be written for the traceback)"
+    known = _known(error)
+    if known is not None:
+        return f"emu: {known}"
+    words, where = _in_a_line(error), _traceback_of(error)
     if isinstance(error, OSError):
         return f"emu: {words}; check whether you have access to it, or report it with the {where}"
     if isinstance(error, MemoryError):
         return f"emu: out of memory; {where}"
     return f"emu: unexpected {words}: this is a bug in emu; please report it with the {where}"
+
+
+def as_error(error: Exception, what: str) -> EmuError:
+    """The same as an error for the record of `what` it ended (`the run cannot continue`)."""
+    if isinstance(error, EmuError):
+        return error
+    if isinstance(error, CgroupError):
+        return EmuError(error.what, error.why, error.fix)
+    known = _known(error)
+    if known is not None:
+        return known
+    words, where = _in_a_line(error), _traceback_of(error)
+    if isinstance(error, OSError):
+        return EmuError(what, words, f"check whether you have access to it, or report it with the {where}")
+    if isinstance(error, MemoryError):
+        return EmuError(what, f"emu is out of memory; {where}", "free some, or run it on a machine with more")
+    return EmuError(what, f"unexpected {words}: this is a bug in emu", f"please report it with the {where}")
+
+
+def _traceback_of(error: BaseException) -> str:
+    kept = keep(error)
+    return f"traceback in {kept}" if kept else f"at {_place(error)} (no file could be written for the traceback)"
+
+
+def _known(error: BaseException) -> EmuError | None:
+    """The error where it is known what it means, and no traceback helps."""
+    if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
+        return EmuError("there is no current directory", "it was removed after this shell entered it", "cd /")
+    return _limit(error)
 
 
 def _limit(error: BaseException) -> EmuError | None:

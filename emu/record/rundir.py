@@ -202,7 +202,8 @@ class RunDir:
 
     def release(self) -> None:
         """Give up the room that was set aside: what is to be written now is what it was for."""
-        self.reserve.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody may have put something else in the place of the run directory
+            self.reserve.unlink()
 
     def write_whole(self, path: Path, text: str) -> None:
         """Write a file made from the record whole or not at all; what was there stays until then. EmuError."""

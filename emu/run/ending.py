@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
+from emu.machine.toplevel import as_error
 from emu.record.events import EventLog, Note, RunEnded, RunFailed, now, read_events
 from emu.record.rundir import NO_ROOM, RunDir, cannot_record
 from emu.run.screen import Screen
@@ -14,16 +15,20 @@ from emu.run.screen import Screen
 
 def cut_short(run: RunDir, error: EmuError) -> None:
     """Put on record that a run, or the variant that was under way, ended by something that its own process could not
-    record. Nothing is added to a record that has an end.
+    record. Nothing is added to a record that has an end. Where it cannot be written the error itself is raised.
     """
     records = [run.events, *run.variants.glob(f"*/{run.events.name}")]
-    newest = max((path for path in records if path.exists()), key=lambda path: path.stat().st_mtime_ns)
-    events = list(read_events(newest))
-    if any(isinstance(event, RunEnded | RunFailed) for event in events):
-        return
-    at = events[-1].t if events else now()  # by the clock of the record, which is the guest's
-    with newest.open("a", encoding="utf-8") as file:
-        file.write("\n" + RunFailed(t=at, what=error.what, why=error.why, fix=error.fix).to_line())
+    try:
+        newest = max((path for path in records if path.exists()), key=lambda path: path.stat().st_mtime_ns)
+        events = list(read_events(newest))
+        if any(isinstance(event, RunEnded | RunFailed) for event in events):
+            return
+        RunDir(newest.parent).release()  # what is said now is what that room was kept for
+        at = events[-1].t if events else now()  # by the clock of the record, which is the guest's
+        with newest.open("a", encoding="utf-8") as file:
+            file.write("\n" + RunFailed(t=at, what=error.what, why=error.why, fix=error.fix).to_line())
+    except (OSError, ValueError) as unwritten:  # ValueError: somebody has removed it
+        raise error from unwritten
 
 
 class Ending:
@@ -68,18 +73,13 @@ class Ending:
             if not self.begun:
                 raise
             self._interrupt()
-        except EmuError as error:
+        except Exception as error:  # also what nobody foresaw: what was recorded until then is studied all the same
             if not self.begun:
                 raise
             if interrupted():
                 self._interrupt()
             else:
-                self._fail(error)
-        except OSError as error:
-            if not self.begun or error.errno not in NO_ROOM:
-                raise
-            self._run.release()
-            self._fail(cannot_record(str(error)))
+                self._fail(self._unforeseen(error))
 
     def __enter__(self) -> None:
         return
@@ -87,11 +87,18 @@ class Ending:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if not self.begun or not isinstance(error, EmuError):
+        if not self.begun or not isinstance(error, Exception):
             return False
         if self._failure is None:
-            self._fail(error)
+            self._fail(self._unforeseen(error))
         return True
+
+    def _unforeseen(self, error: Exception) -> EmuError:
+        """The error for the record, whatever it is."""
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            self._run.release()
+            return cannot_record(str(error))
+        return as_error(error, "the run cannot continue")
 
     def _interrupt(self) -> None:
         self.interrupted = True

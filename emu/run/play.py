@@ -27,7 +27,7 @@ from emu.spec.values import UNDESCRIBED
 _QUIET_S = 1800.0
 """emu gives up a run that shows no progress for this long; its longest step (unpacking images) may take half of it.
 """
-_ENDED_EARLY = ("the run ended early", "its process in the guest was killed")
+_ENDED_EARLY = "the run ended early"
 _BY_SIGNAL = 128
 """The exit status of a process that a signal ended is above this by the signal's number."""
 
@@ -117,7 +117,7 @@ def record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
                     return status
             finally:
                 if not own.begun():
-                    shutil.rmtree(own.path)
+                    shutil.rmtree(own.path, ignore_errors=True)  # somebody may have removed it
     return EXIT_OK
 
 
@@ -189,12 +189,15 @@ def _ended(status: int, directory: RunDir) -> int:
     if status in (EXIT_OK, EXIT_INTERRUPTED):
         return status
     if directory.begun():
-        cut_short(directory, EmuError(*_ENDED_EARLY, f"run it again; see {directory.processes}"))
+        how = "was killed" if status > _BY_SIGNAL else f"ended with status {status}: see what it said above"
+        why = f"its process in the guest {how}"
+        cut_short(directory, EmuError(_ENDED_EARLY, why, f"run it again; see {directory.processes}"))
         return EXIT_BAD_INPUT
     if status - _BY_SIGNAL in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # before it took note of them
         raise KeyboardInterrupt
     if status > _BY_SIGNAL:
-        raise EmuError(*_ENDED_EARLY, "run it again; if it recurs, give the guest more memory (sandbox.memory)")
+        fix = "run it again; if it recurs, give the guest more memory (sandbox.memory)"
+        raise EmuError(_ENDED_EARLY, "its process in the guest was killed", fix)
     return EXIT_BAD_INPUT  # it has said why
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cgroups.errors import CgroupGone
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
 from emu.record.events import Event, EventLog, Note, RunEnded, RunFailed, read_events
 from emu.record.rundir import RunDir
-from emu.run.ending import Ending
+from emu.run.ending import Ending, cut_short
 from emu.run.screen import Screen
 
 LOST = EmuError("the engine went away", "nobody answers", "start it")
@@ -79,13 +80,49 @@ def test_what_is_lost_on_the_way_or_while_undoing_is_reported_once(
 
 
 def test_a_file_that_finds_no_room_is_a_record_that_cannot_be_written(case: Case) -> None:
-    """The room set aside is given up for its last words; another error of a file is a bug, and not hidden."""
+    """The room set aside is given up for its last words."""
     failed, _ = case.play(OSError(errno.ENOSPC, "No space left on device", "load-plan.json"))
     assert isinstance(failed, RunFailed)
     assert "load-plan.json" in failed.why
     assert not case.run.reserve.exists()
-    with pytest.raises(FileNotFoundError):
-        case.play(FileNotFoundError(errno.ENOENT, "No such file"))
+
+
+
+@pytest.mark.parametrize("undone", [False, True])
+@pytest.mark.parametrize(
+    ("error", "why", "fix"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/x"), "/x: No such file", "traceback in"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x/y"), "/x/y: Not a directory", "traceback in"),
+        (OSError(errno.EMFILE, "Too many open files"), "a process may have", "ulimit -n"),
+        (CgroupGone("cannot read memory.max", "the cgroup was removed", "leave it alone"), "was removed", "leave it"),
+        (TypeError("no such thing"), "unexpected TypeError: no such thing: this is a bug in emu", "traceback in"),
+        (AssertionError(), "unexpected AssertionError", "report it"),
+    ],
+)
+def test_what_nobody_foresaw_ends_a_run_in_order(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str, fix: str, undone: bool
+) -> None:
+    """Whether it happens on the way or while things are undone: it is on record, and what was recorded is studied."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    failed, end = case.play(None, error) if undone else case.play(error)
+    assert isinstance(failed, RunFailed) and isinstance(end, RunEnded)
+    assert why in failed.why and fix in failed.fix
+    assert case.end.status == EXIT_BAD_INPUT
+
+
+def test_a_run_that_something_else_ended_is_on_record_where_there_is_room(case: Case) -> None:
+    """The room set aside is given up for it. Where even that is gone, the error itself is raised."""
+    case.run.events.write_text("")
+    cut_short(case.run, LOST)
+    cut_short(case.run, EmuError("another", "end", "of it"))
+    (failed,) = read_events(case.run.events)
+    assert isinstance(failed, RunFailed) and failed.what == LOST.what
+    assert not case.run.reserve.exists()
+    for place in (case.run.path / "removed", Path("/dev/null")):
+        with pytest.raises(EmuError) as caught:
+            cut_short(RunDir(place), LOST)
+        assert caught.value is LOST
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), LOST, OSError(errno.ENOSPC, "No space left on device")])
