@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
 from emu.helpers.helper import Helper, how_ended
+from emu.machine.silence import Silence
 from emu.messages.endpoints import Endpoint
 from emu.policy.loadplan import LoadPlan, Route, Split, Until
 from emu.policy.secrets import is_secret
@@ -47,7 +48,7 @@ class RunLoad:
         self._helper = Helper("the load generator", run.processes / "load.err")
         self.status: dict[str, Any] = {}
         """What it said last of its requests: `sent`, `in_flight`, `by_status`, `errors` …"""
-        self._heard_at = now()
+        self._silence = Silence(now())
         self.begin_at: float | None = None
         """CLOCK_MONOTONIC second 0 of the plan; None until the load generator is ready."""
         self._waits: dict[str, Until] = {}
@@ -73,7 +74,7 @@ class RunLoad:
         self._splits = {(one.host, one.port): one for one in plan.splits}
         secret = any(is_secret(name) for phase in plan.phases for name in phase.request.headers)
         write_new(self._run.load_plan, plan.to_json(), private=secret)
-        self._heard_at = now()
+        self._silence.broken(now())
         if self._helper.pid is not None:
             with suppress(ProcessLookupError, PermissionError):  # it has ended, or was never made less important
                 os.setpriority(os.PRIO_PROCESS, self._helper.pid, 0)
@@ -89,14 +90,8 @@ class RunLoad:
         """Take in all that it said since; phases that began or ended are recorded. EmuError if it has been silent for
         so long that it must hang: a run waits for it, and would wait for ever.
         """
-        if self.running and now() - self._heard_at > HANG_S:
-            raise EmuError(
-                "the load generator hangs",
-                f"it reports four times a second, and has been silent for {HANG_S / 60:.0f} min",
-                "check whether that process was stopped (kill -STOP), or the machine is out of memory",
-            )
         for line in self._helper.lines():
-            self._heard_at = now()
+            self._silence.broken(now())
             try:
                 said = json.loads(line)
             except json.JSONDecodeError:  # cut short by its end
@@ -115,6 +110,12 @@ class RunLoad:
                 self._log.append(_unsampled(said["unsampled"], said["waited_s"]))
             else:
                 self.status = said
+        if self._silence.seconds(now()) > HANG_S and self.running:
+            raise EmuError(
+                "the load generator hangs",
+                f"it reports four times a second, and has been silent for {HANG_S / 60:.0f} min",
+                "check whether that process was stopped (kill -STOP), or the machine is out of memory",
+            )
 
     def _begin(self, name: str, at: float, duration_s: float) -> None:
         until = self._waits.get(name)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from emu.machine.silence import Silence
+
 _GRACES_S = (120.0, 10.0, 0.0)
 """How long the job has to end after the first signal, the second and the third: an emulated machine is slow."""
 
@@ -32,7 +34,7 @@ class Watch:
         self._control = control
         self._pulse = pulse
         self._quiet_s = quiet_s
-        self._spoke_at, self._felt = time.monotonic(), pulse()
+        self._silence, self._felt = Silence(time.monotonic()), pulse()
         self._passed: list[int] = []
         self._deadline = float("inf")
 
@@ -43,7 +45,7 @@ class Watch:
 
     def spoke(self) -> None:
         """The guest said something."""
-        self._spoke_at = time.monotonic()
+        self._silence.broken(time.monotonic())
 
     def heed(self, *, running: bool) -> None:
         """A signal is there. The job gets each as a SIGTERM, since a shell has its background jobs ignore SIGINT;
@@ -66,8 +68,8 @@ class Watch:
 
     def stalled(self) -> bool:
         """Whether nothing was heard of the run for too long."""
-        if time.monotonic() - self._spoke_at < self._quiet_s:
+        if self._silence.seconds(time.monotonic()) < self._quiet_s:
             return False
         before, self._felt = self._felt, self._pulse()
-        self._spoke_at = time.monotonic()
+        self._silence.broken(time.monotonic())
         return self._felt == before

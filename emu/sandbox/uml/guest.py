@@ -24,6 +24,7 @@ from typing import IO, Self
 
 import emu
 from emu.errors import EmuError
+from emu.machine.silence import Silence
 from emu.sandbox.uml import disk, keeper, kernels, leftovers, mconsole, shape, terminal
 from emu.sandbox.uml.console import GuestConsole, SandboxError
 from emu.sandbox.uml.inside import wire
@@ -167,7 +168,7 @@ class Guest:
             self.say(f"some of the guest's processes cannot be killed now; emu clean will retry ({scratch})")
 
     def _await_ready(self, began: float, image_disk: Path) -> None:
-        deadline = time.monotonic() + self.boot_deadline_s  # not from when its disk began to be made
+        waited = Silence(time.monotonic())  # not from when its disk began to be made
         while True:
             while self._line.frames:
                 frame = self._line.frames.popleft()
@@ -182,7 +183,7 @@ class Guest:
                     up += f" with Docker {self.facts.docker}" if self.facts.docker else ""
                     self.say(f"{up} ready after {self.facts.boot_s:.1f} s")
                     return
-            if time.monotonic() > deadline:
+            if waited.seconds(time.monotonic()) > self.boot_deadline_s:
                 raise self._line.failure(
                     "the guest did not boot",
                     f"it was not ready after {self.boot_deadline_s:.0f} s",

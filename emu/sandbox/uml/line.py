@@ -11,6 +11,7 @@ from contextlib import suppress
 from subprocess import Popen, TimeoutExpired
 
 from emu.daemon.signals import name_of
+from emu.machine.silence import Silence
 from emu.sandbox.uml.console import GuestConsole, SandboxError
 from emu.sandbox.uml.inside import wire
 
@@ -44,7 +45,7 @@ class Line:
         self._decoder = wire.Decoder()
         self._unsent = bytearray()
         self._in_flight = 0
-        self._heard = time.monotonic()
+        self._silence = Silence(time.monotonic())
         self.frames: deque[wire.Frame] = deque()
         """Frames received, without heartbeats and acknowledgements."""
         self.up = False
@@ -63,7 +64,7 @@ class Line:
             poller.register(self._from_guest, select.POLLIN)
             poller.register(self._keeper_fd, select.POLLIN)
         else:
-            self._heard = time.monotonic()  # we do not listen, so silence proves nothing
+            self._silence.broken(time.monotonic())  # we do not listen, so silence proves nothing
         if self._unsent and self._in_flight < wire.LINE_WINDOW:
             poller.register(self._to_guest, select.POLLOUT)
         ready = dict(poller.poll(wait_s * 1000))
@@ -80,7 +81,7 @@ class Line:
             self._read()
         elif self._keeper_fd in ready:  # and nothing more on the line
             self._gone()
-        if time.monotonic() - self._heard > self._hang_s and self.up:
+        if self._silence.seconds(time.monotonic()) > self._hang_s and self.up:
             raise self.failure(
                 "the guest hangs",
                 f"its agent has not answered for {self._hang_s:.0f} s" + self._diagnose(),
@@ -92,7 +93,7 @@ class Line:
         data = os.read(self._from_guest, 2**18)
         if not data:
             self._gone()
-        self._heard = time.monotonic()
+        self._silence.broken(time.monotonic())
         for frame in self._decoder.feed(data):
             if frame.kind == wire.RECEIVED:
                 self._in_flight -= frame.json()["bytes"]

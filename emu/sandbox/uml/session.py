@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 
+from emu.machine.silence import Silence
 from emu.sandbox.uml import terminal
 from emu.sandbox.uml.inside import wire
 from emu.sandbox.uml.line import Line
@@ -38,7 +39,7 @@ class Session:
         self._grace_s = grace_s
         self._quiet_s = quiet_s
         self._pulse = pulse
-        self._spoke_at, self._felt = time.monotonic(), pulse()
+        self._silence, self._felt = Silence(time.monotonic()), pulse()
         self._interrupts: list[int] = []
         self._deadline: float | None = None
         self._status: int | None = None
@@ -75,11 +76,11 @@ class Session:
 
     def _see_progress(self, *, waiting: bool) -> None:
         if waiting or self._status is not None:
-            self._spoke_at = time.monotonic()
-        if self._quiet_s is None or time.monotonic() - self._spoke_at < self._quiet_s:
+            self._silence.broken(time.monotonic())
+        if self._quiet_s is None or self._silence.seconds(time.monotonic()) < self._quiet_s:
             return
         before, self._felt = self._felt, self._pulse()
-        self._spoke_at = time.monotonic()
+        self._silence.broken(time.monotonic())
         if self._felt == before:
             raise self._line.failure(
                 "the run makes no progress",
@@ -93,7 +94,7 @@ class Session:
     def _obey(self, frame: wire.Frame) -> None:
         if frame.kind == wire.DATA and frame.stream in self._out:
             self._out[frame.stream] += frame.payload
-            self._spoke_at = time.monotonic()
+            self._silence.broken(time.monotonic())
         elif frame.kind == wire.CREDIT:
             self._window += frame.json()["bytes"]
         elif frame.kind == wire.FAILED:
