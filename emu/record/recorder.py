@@ -17,6 +17,7 @@ import argparse
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -359,6 +360,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--interval", type=float, default=0.01)
     parser.add_argument("--asks", type=int, help="the descriptor of a socket at which samples are asked for")
     options = parser.parse_args(argv)
+    _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # some eighteen files of each cgroup stay open
     try:
         Recorder(RunDir(options.run), options.interval, options.asks).record()
     except NotRecordedError as error:

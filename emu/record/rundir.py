@@ -239,8 +239,7 @@ def write_new(path: Path, text: str, *, private: bool) -> None:
 
 def cannot_record(why: str) -> EmuError:
     """The error of a run whose record cannot be written any more."""
-    return EmuError(
-        "the record can no longer be written",
-        why,
-        "free space there, or use --out DIR to name another folder, and run it again",
-    )
+    fix = "free space there, or use --out DIR to name another folder"
+    if os.strerror(errno.EMFILE) in why:
+        fix = "let a process have more files open (ulimit -n 4096)"
+    return EmuError("the record can no longer be written", why, f"{fix}, and run it again")

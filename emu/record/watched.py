@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
 from cgroups import parse
 from emu.record.events import MemoryEventsRose, Owner
 from emu.record.samples import SampleWriter
+from emu.record.writing import NotRecordedError
 
 FAST_FILES = (
     # Ahead of memory.stat: to read these has kernels before 6.16 add up what their CPUs counted of the cgroup. Of
@@ -36,6 +38,8 @@ SLOW_FILES = (
 )
 """Read less often (pace.py), and when memory.events changes."""
 
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""A file that cannot be opened for one of these is no file that this kernel does not have."""
 _CALM_S = 0.1
 """How often, at most, near misses (`max`, `high`, `low`) of one cgroup get a line; kills get theirs at once."""
 _AT_ONCE = ("oom", "oom_kill", "oom_group_kill")
@@ -62,7 +66,9 @@ class Watched:
                 path = f"{self.path}/{name}"
                 try:
                     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                except OSError:
+                except OSError as error:
+                    if error.errno in NO_DESCRIPTOR:
+                        raise NotRecordedError(f"{path}: {error.strerror}") from error
                     continue
                 source = writer.declare(self.owner, name, path)
                 into.append((source, fd))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import socket
 from collections.abc import Iterator
@@ -14,8 +16,9 @@ from emu.record.asked import Asked
 from emu.record.events import EventLog, Owner, now
 from emu.record.pace import LONGEST_S, LONGEST_SLOW_S, SLOW_S, Pace
 from emu.record.recorder import Recorder
-from emu.record.rundir import RunDir
+from emu.record.rundir import RunDir, cannot_record
 from emu.record.samples import read_samples
+from emu.record.writing import NotRecordedError
 
 POD, APP = Owner("a", "", None), Owner("a", "one", None)
 
@@ -174,3 +177,22 @@ def test_a_sample_that_was_asked_for_is_read_between_question_and_answer(tmp_pat
     spans = [(sample.t, sample.until) for sample in read_samples(run.samples) if sample.why == "phase"]
     ((begun, until),) = spans
     assert until is not None and asked_at - 1e-6 <= begun <= until <= answered_at
+
+
+def test_files_that_cannot_be_opened_for_want_of_descriptors_end_the_record(
+    recorder: tuple[Recorder, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that this kernel does not have is left out. One that may not be opened is none of those: a record without
+    it would say that a container used nothing.
+    """
+    made, pod = recorder
+    (pod / "two").mkdir()
+    (pod / "two" / "memory.current").write_text("1\n")
+
+    def full(path: str, *_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(NotRecordedError, match=r"two/memory\.current: Too many open files") as wrong:
+        made.sample("event", 1.02)
+    assert "ulimit -n" in cannot_record(str(wrong.value)).fix

@@ -176,9 +176,11 @@ def _await(state: int, name: str) -> None:
     """Return when the program runs. EmuError where it could not be started."""
     said = b""
     deadline = time.monotonic() + _START_S
+    poller = select.poll()  # select(2) knows the first 1024 descriptors alone
+    poller.register(state, select.POLLIN)
     with os.fdopen(state, "rb", buffering=0) as pipe:
         while True:
-            if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 raise EmuError("", f"it was not ready within {_START_S:g} s", _FIX)
             part = pipe.read(spawner.MOST_BYTES)
             if not part:
