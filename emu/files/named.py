@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from emu.files.regular import read_regular
 STDIN = "-"
 """Standard input, where the name of a file is asked for."""
 MOST_BYTES = 256 * 1024
-_PIPES = ("/dev/fd/", "/dev/stdin")
+_PIPES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 
 def read_text(path: Path, what: str = "scenario") -> str:
@@ -22,8 +23,7 @@ def read_text(path: Path, what: str = "scenario") -> str:
     """
     source = source_name(path)
     try:
-        read_from = Path("/dev/stdin") if str(path) == STDIN else path
-        raw = read_regular(read_from, MOST_BYTES, pipes=str(read_from).startswith(_PIPES))
+        raw = _read_stdin() if str(path) == STDIN else read_regular(path, MOST_BYTES, pipes=_is_pipe_s_name(path))
     except OSError as error:
         raise _unread(path, what, error) from None
     try:
@@ -44,9 +44,38 @@ def source_name(path: Path) -> str:
 
 
 def read_once(paths: Sequence[Path]) -> None:
-    """EmuError where standard input is named twice: nothing would be left the second time."""
-    if [str(path) for path in paths].count(STDIN) > 1:
-        raise EmuError(f"{source_name(Path(STDIN))}: named twice", "it can be read once", f"write `{STDIN}` once")
+    """EmuError where a pipe is named twice, under two names too: nothing would be left the second time."""
+    seen: dict[tuple[int, int], str] = {}
+    for path in paths:
+        try:
+            facts = os.fstat(0) if str(path) == STDIN else path.stat()
+        except (OSError, ValueError):  # whoever reads it says why
+            continue
+        if stat.S_ISDIR(facts.st_mode) or (stat.S_ISREG(facts.st_mode) and str(path) != STDIN):
+            continue
+        name, pipe = source_name(path), (facts.st_dev, facts.st_ino)
+        if pipe in seen:
+            again = "named twice" if seen[pipe] == name else f"the same as {seen[pipe]}"
+            raise EmuError(f"{name}: {again}", "it can be read once", "name it once")
+        seen[pipe] = name
+
+
+def _is_pipe_s_name(path: Path) -> bool:
+    return str(path).startswith(_PIPES)
+
+
+def _read_stdin() -> bytes:
+    """What is left of it. By its descriptor: a socket has no name that can be opened, and another user's pipe may not
+    be. OSError for what has no end, or nobody to end it: a terminal, a device.
+    """
+    mode = os.fstat(0).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        raise OSError(errno.EINVAL, "it is neither a pipe nor a file")
+    with os.fdopen(os.dup(0), "rb") as file:
+        raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES} bytes")
+    return raw
 
 
 def _unread(path: Path, what: str, error: OSError) -> EmuError:

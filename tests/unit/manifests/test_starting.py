@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -401,6 +402,13 @@ def test_run_reads_standard_input_and_pipes_once() -> None:
     assert "--variant none: shop has no such variant" in said
     with _standard_input(manifest):
         assert "--variant none: shop has no such variant" in _run_variant("/dev/fd/0")
+    with _standard_input(manifest):
+        assert "--variant none: shop has no such variant" in _run_variant("/proc/self/fd/0")
+    ours, theirs = socket.socketpair()
+    with ours, theirs, _from(ours.fileno()):
+        theirs.sendall(manifest.encode())
+        theirs.shutdown(socket.SHUT_WR)
+        assert "--variant none: shop has no such variant" in _run_variant("-")
     with _standard_input(scenario):
         assert "--variant none: mine has no such variant" in _run_variant("-")
 
@@ -420,6 +428,8 @@ def test_errors_call_standard_input_by_its_name(command: str) -> None:
         assert "standard input:1:7: " in said("-")
     with _standard_input(KSVC % ("", 0)):
         assert "standard input: named twice" in said("-", "-")
+        assert "/dev/stdin: the same as standard input\n  why: it can be read once" in said("-", "/dev/stdin")
+        assert "/proc/self/fd/0: the same as /dev/fd/0" in said("/dev/fd/0", "/proc/self/fd/0")
     with Path(os.devnull).open() as nothing, _from(nothing.fileno()):
         assert "on standard input\n  why: it is neither a pipe nor a file" in said("-")
 
