@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from emu.policy.kubelet.environment import CONFIG_ERROR
 from emu.policy.printing import print_age
 from emu.record.events import GONE_PREEMPTED, POD_LABEL, SCALED_DOWN
 from emu.report.describe import describe, gone_as, pod_age_s, still_there
@@ -15,6 +16,7 @@ from emu.report.topics.memory import end_figures, last_alive, memory_figures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, Part, Topic, View, of_pod, pod_section
 from emu.report.words import MOST_PODS, count, pod_words
 from emu.study.measures import Window, add, last, limit_at_peak, startup_s
+from emu.study.model.instances import container_of
 from emu.study.model.study import Happening, Study
 from emu.study.pods import named, of_pods, pending, requests_known_by_pod, workloads
 from emu.study.request_figures import request_figures
@@ -116,11 +118,20 @@ def _on_terminal(view: View) -> Iterator[Part]:
         rows.append((name, ready, status, restarts, "", age))
         there = {} if status in (SCALED_DOWN, GONE_PREEMPTED) else pod["containers"]
         rows += [_container_row(one, known, init=one in inits) for one, known in there.items()]
+        rows += [(f"  {one}", "no", CONFIG_ERROR, 0, "", None) for one in _never_made(study, name, pods)]
     rows += [(name, *cells[:3], "", cells[3]) for name, *cells in _pending(study)]
     heads = ("name", "ready", "status", "restarts", "last state", "age")
     yield Listing(heads, tuple(rows), place="terminal", whole=True)
     if len(pods) > MOST_PODS:
         yield Note(f"… and {len(pods) - MOST_PODS:,} more in summary.json", "terminal", "rest")
+
+
+def _never_made(study: Study, pod: str, pods: Collection[str]) -> list[str]:
+    """The containers of a pod that the kubelet could not make: no event speaks of an instance of them."""
+    mine = [one for one in study.pod_events if len(pods) == 1 or one.pod == pod]
+    failed = dict.fromkeys(container_of(one.container) for one in mine if one.reason == "Failed")
+    made = {container_of(one.container) for one in study.instances if len(pods) == 1 or one.pod == pod}
+    return [name for name in failed if name and name not in made]
 
 
 def _pending(study: Study) -> list[tuple[Cell, ...]]:

@@ -60,6 +60,9 @@ def test_a_container_that_cannot_be_made_is_the_cause(tmp_path: Path, failed: bo
         'the pod was never ready, because the container app cannot be made (CreateContainerConfigError: secret "db" '
         "not found), and a cluster would have sent it no request"
     ) in _verdict(run)["headline"]
+    shown = CliRunner().invoke(main, ["show", str(run.run.path)]).stdout
+    assert re.search(r"^ +queue-proxy +no ", shown, re.MULTILINE)
+    assert re.search(r"^ +app +no +CreateContainerConfigError +0\b", shown, re.MULTILINE)
 
 
 def test_a_pod_that_was_never_ready_without_a_failed_probe_is_too(tmp_path: Path) -> None:
