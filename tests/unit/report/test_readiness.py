@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from emu.cli.main import main
 from emu.record.events import KubeletEvent
 from emu.report.summary import summarize
 from emu.study.study import read_study
