@@ -113,7 +113,7 @@ def _section(maps: Mapping[str, Node], key: str) -> dict[str, Any]:
     node = node_at(maps[KSERVE_CONFIG], ("data", key)) if KSERVE_CONFIG in maps else None
     try:
         found = json.loads(node.value) if node is not None and isinstance(node.value, str) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

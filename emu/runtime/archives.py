@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import lzma
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from emu.errors import EmuError
+from emu.files.regular import open_regular
 from emu.machine.paths import own_cache_dir
 from emu.machine.unfinished import unfinished
 from emu.policy.image_names import familiar
@@ -33,17 +36,17 @@ def names_in(archive: Path) -> dict[str, str]:
     """The images in an archive: name → id. EmuError where it is none that `docker save` makes, or names none."""
     what = f"cannot load an image from {archive}"
     try:
-        with tarfile.open(archive) as files:
+        with open_regular(archive) as opened, tarfile.open(fileobj=opened) as files:
             file = files.extractfile(_MANIFEST)
             images = json.loads(file.read(_MOST_MANIFEST)) if file is not None else []
         names = {str(name): _id(image["Config"]) for image in images for name in image.get("RepoTags") or ()}
-    except (tarfile.TarError, EOFError) as wrong:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as wrong:
         raise EmuError(what, f"it is not an image archive ({wrong})", _SAVE) from wrong
     except OSError as wrong:
         raise EmuError(what, wrong.strerror or str(wrong), "name a file that can be read") from wrong
     except KeyError as wrong:
         raise EmuError(what, f"it is not an archive written by docker save ({wrong.args[0]})", _SAVE) from wrong
-    except (ValueError, AttributeError, TypeError) as wrong:
+    except (ValueError, AttributeError, TypeError, RecursionError, OverflowError) as wrong:
         raise EmuError(what, f"its {_MANIFEST} cannot be read ({wrong})", _SAVE) from wrong
     if not names:
         raise EmuError(what, "its image has no name, so a scenario cannot refer to it", _SAVE)

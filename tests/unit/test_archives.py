@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
 import io
 import json
+import lzma
+import os
+import random
 import tarfile
 from pathlib import Path
 from typing import Any, cast
@@ -77,6 +83,8 @@ def test_names_and_ids(tmp_path: Path) -> None:
         ([], "no name"),
         (b"{", "cannot be read"),
         ([1], "cannot be read"),
+        (b"[" * 100_000, "cannot be read"),
+        (b"9" * 10_000, "cannot be read"),
         ([{"RepoTags": ["x:1"]}], "not an archive written by docker save"),
     ],
 )
@@ -88,11 +96,30 @@ def test_what_is_no_image(tmp_path: Path, manifest: Any, why: str) -> None:
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:
-    """A file of another kind, and an archive of something else."""
+    """A file of another kind, and an archive of something else. Nobody waits for a pipe that has no writer."""
     (tmp_path / "text").write_text("no archive")
     for path in (tmp_path / "text", saved(tmp_path / "other.tar", {}, "index.json")):
         with pytest.raises(EmuError, match=r"not an (image )?archive"):
             archives.names_in(path)
+    os.mkfifo(tmp_path / "pipe")
+    for path, why in ((tmp_path / "pipe", "not a regular file"), (tmp_path, "Is a directory")):
+        with pytest.raises(EmuError, match=why):
+            archives.names_in(path)
+
+
+def test_a_damaged_archive_is_one_error(tmp_path: Path) -> None:
+    """Wherever bytes of it are others, packed or not."""
+    saved(tmp_path / "a.tar", MANIFEST)
+    whole = (tmp_path / "a.tar").read_bytes()
+    chance = random.Random(1)
+    for pack in (bytes, gzip.compress, bz2.compress, lzma.compress):
+        for _ in range(100):
+            raw = bytearray(pack(whole))
+            for _ in range(chance.choice((1, 3, 30))):
+                raw[chance.randrange(min(len(raw), 2000))] = chance.randrange(256)
+            (tmp_path / "b.tar").write_bytes(raw[: chance.choice((len(raw), chance.randrange(len(raw))))])
+            with contextlib.suppress(EmuError):
+                archives.names_in(tmp_path / "b.tar")
 
 
 def test_an_engine_gets_what_it_lacks(cache: Path, tmp_path: Path) -> None:

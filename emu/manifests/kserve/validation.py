@@ -177,7 +177,7 @@ def _more_gpus(text: str) -> list[str]:
         return []
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if isinstance(found, list) and found and all(isinstance(one, str) and one for one in found):
         return found
