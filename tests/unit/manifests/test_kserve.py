@@ -333,7 +333,7 @@ def test_a_gpu_that_kserve_does_not_know_is_refused(name: str) -> None:
     assert refused(made_of(worker("{nvidia.com/gpu: 1, ephemeral-storage: 1Gi}"))) == []
 
 
-@pytest.mark.parametrize("types", ["npu", "[]", '[""]', "[1]", '{"a": 1}', "null", "[" * 100_000], ids=lambda one: one[:9])
+@pytest.mark.parametrize("types", ["npu", "[]", '[""]', "[1]", '{"a": 1}', "null", "[" * 100_000])
 def test_gpu_types_are_a_list_in_json(types: str) -> None:
     """With one text at least, and none empty."""
     key = f"{KSERVE}/gpu-resource-types"
