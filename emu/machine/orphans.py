@@ -93,7 +93,7 @@ def _is_orphan(pid: int) -> bool:
 
 
 def _ancestors() -> set[int]:
-    """This process, and those that it comes from: whoever calls `emu clean` is not ended by it."""
+    """Our own pid, and those that we come from: whoever calls `emu clean` is not ended by it."""
     found, pid = set[int](), os.getpid()
     while pid and pid not in found:
         found.add(pid)

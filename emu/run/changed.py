@@ -58,6 +58,12 @@ def changed(
             _release(file, mine, before)
 
 
+def kept(setting: str, home: Path | None = None) -> Before | None:
+    """What undoes a setting that a living run has changed; None where none has."""
+    known = _record((home or HOME) / setting)
+    return known[1] if known is not None and any(map(lives, known[0])) else None
+
+
 def undo(home: Path | None = None) -> Iterator[tuple[str, str]]:
     """Undo what processes that are gone have changed; each setting, and how it is now. EmuError where one cannot be
     undone: its record stays, and the others are undone all the same.

@@ -51,7 +51,6 @@ def as_ordinary_user(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def own_cache_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """`emu clean` looks for nothing outside of the cache: what others left on this machine is theirs."""
-
     from emu.run import cleaning  # here: it imports much
 
     class NoEngine:

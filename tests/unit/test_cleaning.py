@@ -218,8 +218,9 @@ def test_what_cannot_be_undone_stays_on_record(
 
     back = swap.back
     monkeypatch.setattr(swap, "back", fails)
-    with pytest.raises(EmuError), changes.changed(
-        changes.SWAP, lambda: {"areas": [], "area": "/dev/zram1"}, home=tmp_path
+    with (
+        pytest.raises(EmuError),
+        changes.changed(changes.SWAP, lambda: {"areas": [], "area": "/dev/zram1"}, home=tmp_path),
     ):
         pass
     assert (tmp_path / changes.SWAP).exists()

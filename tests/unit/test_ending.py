@@ -87,7 +87,6 @@ def test_a_file_that_finds_no_room_is_a_record_that_cannot_be_written(case: Case
     assert not case.run.reserve.exists()
 
 
-
 @pytest.mark.parametrize("undone", [False, True])
 @pytest.mark.parametrize(
     ("error", "why", "fix"),

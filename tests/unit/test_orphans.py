@@ -17,11 +17,15 @@ from emu.machine.owner import owner
 from emu.machine.proc import start_time, stat
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
-DEAF = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(600)"]
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(600)",
+]
 MAKES_ONE = """
-import os, sys
+import subprocess, sys
 from emu.machine import command
-print(command.spawn(sys.argv[1:]).pid)
+print(command.spawn(sys.argv[1:], stdout=subprocess.DEVNULL).pid)
 """
 Starting = Callable[..., subprocess.Popen[bytes]]
 

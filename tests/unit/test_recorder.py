@@ -182,8 +182,8 @@ def test_a_sample_that_was_asked_for_is_read_between_question_and_answer(tmp_pat
 def test_files_that_cannot_be_opened_for_want_of_descriptors_end_the_record(
     recorder: tuple[Recorder, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that this kernel does not have is left out. One that may not be opened is none of those: a record without
-    it would say that a container used nothing.
+    """A file that this kernel does not have is left out. One that may not be opened is none of those: a record
+    without it would say that a container used nothing.
     """
     made, pod = recorder
     (pod / "two").mkdir()
