@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from emu.machine import command
 from emu.machine.orphans import VARIABLE, end_orphans
 from emu.machine.owner import owner
-from emu.machine.proc import start_time, stat
+from emu.machine.proc import stat
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 DEAF = [
@@ -25,7 +24,7 @@ DEAF = [
 MAKES_ONE = """
 import subprocess, sys
 from emu.machine import command
-print(command.spawn(sys.argv[1:], stdout=subprocess.DEVNULL).pid)
+print(command.spawn(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)
 """
 Starting = Callable[..., subprocess.Popen[bytes]]
 
@@ -91,14 +90,15 @@ def test_what_names_no_emu_that_was_there_is_left_alone(start: Starting, whose: 
 
 def test_a_living_emu_s_are_left_alone_and_so_is_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each process that emu starts has its mark."""
-    mine = command.spawn(SLEEPS)
+    words = f"import os, time; print(os.environ['{VARIABLE}'], flush=True); time.sleep(600)"
+    mine = command.spawn([sys.executable, "-c", words], stdout=subprocess.PIPE)
     try:
-        assert f"{VARIABLE}={owner()}".encode() in Path(f"/proc/{mine.pid}/environ").read_bytes().split(b"\0")
-        assert start_time(mine.pid) is not None
+        assert mine.stdout is not None
+        assert mine.stdout.readline().decode().strip() == owner()
         assert list(end_orphans([mine.pid])) == []
         monkeypatch.setattr("emu.machine.orphans._is_orphan", lambda _pid: True)
         assert list(end_orphans([os.getpid(), os.getppid()])) == []
         assert mine.poll() is None
     finally:
         mine.kill()
-        mine.wait()
+        mine.communicate()
