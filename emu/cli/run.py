@@ -100,12 +100,13 @@ def run(
     with Screen(to_stderr=as_json) as screen:
         screen.title(spec.name, f": {spec.question}")
         directory = play.create(out, spec)
+        made = directory.identity()
         status = play.play(spec, directory, chosen, screen)
-        if not directory.begun():
+        if not directory.begun() or directory.identity() != made:
             if status == EXIT_OK:
                 raise EmuError(
                     f"the record of the run is gone: {directory.path}",
-                    "it was removed or renamed during the run",
+                    "it was removed, renamed or replaced during the run",
                     "run it again, and leave its directory alone until it has ended",
                 )
             sys.exit(status)  # an interrupt came before anything was recorded

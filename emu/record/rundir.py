@@ -12,6 +12,7 @@ from pathlib import Path
 from emu.errors import EmuError
 from emu.files import outfile
 from emu.files.regular import read_regular
+from emu.record.events.log import REPLACED
 
 RESERVE_BYTES = 8 * 2**20
 """So much is kept free for what a run says last: its end, the summary, and the report with its 2 MB."""
@@ -124,6 +125,19 @@ class RunDir:
     def begun(self) -> bool:
         """Something is on record here, or of one of the variants."""
         return self.events.exists() or any(self.variants.glob(f"*/{self.events.name}"))
+
+    def identity(self) -> tuple[int, int] | None:
+        """Which folder it is, whatever its name leads to later; None where there is none."""
+        try:
+            facts = self.path.lstat()
+        except OSError:
+            return None
+        return facts.st_dev, facts.st_ino
+
+    def discard(self, made: tuple[int, int] | None) -> None:
+        """Remove the folder that was made for a run that never began; not what somebody has put in its place."""
+        if made is not None and self.identity() == made:
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def beat(self) -> None:
         """Leave a sign that the run is alive: the time of a folder, which nothing else reads."""
@@ -240,6 +254,9 @@ def write_new(path: Path, text: str, *, private: bool) -> None:
 def cannot_record(why: str) -> EmuError:
     """The error of a run whose record cannot be written any more."""
     fix = "free space there, or use --out DIR to name another folder"
-    if os.strerror(errno.EMFILE) in why:
+    gone = (REPLACED, *map(os.strerror, (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)))
+    if any(words in why for words in gone):
+        fix = "leave the run directory alone until the run has ended"
+    elif os.strerror(errno.EMFILE) in why:
         fix = "let a process have more files open (ulimit -n 4096)"
     return EmuError("the record can no longer be written", why, f"{fix}, and run it again")

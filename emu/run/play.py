@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -79,6 +78,7 @@ def play(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> 
     """Run it in the place that was chosen; EXIT_OK if it was played to its end. A run that never began leaves no
     directory behind.
     """
+    made = directory.identity()
     try:
         if chosen == "sandbox":
             from emu.sandbox.uml import terminal
@@ -92,7 +92,7 @@ def play(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> 
         return record(spec, directory, screen)
     finally:
         if not directory.begun():
-            shutil.rmtree(directory.path, ignore_errors=True)  # somebody may have removed it
+            directory.discard(made)
 
 
 def record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
@@ -112,12 +112,13 @@ def record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
                 return EXIT_INTERRUPTED
             screen.title(name, f", variant {number} of {len(plays)}")
             own.create()
+            made = own.identity()
             try:
                 if status := run_scenario(variant, own, screen):
                     return status
             finally:
                 if not own.begun():
-                    shutil.rmtree(own.path, ignore_errors=True)  # somebody may have removed it
+                    own.discard(made)
     return EXIT_OK
 
 

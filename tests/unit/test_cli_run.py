@@ -16,12 +16,11 @@ import pytest
 from click.testing import CliRunner
 
 from emu.cli.main import main
-from emu.cli.run import _report, record
+from emu.cli.run import record
 from emu.errors import EmuError
 from emu.machine import toplevel
 from emu.record.rundir import RunDir
 from emu.run import play, story
-from emu.run.screen import Screen
 from emu.runtime import images
 from emu.sandbox.qemu import runs
 from emu.sandbox.qemu.listener import GuestError
@@ -286,33 +285,34 @@ def test_runs_that_begin_in_the_same_second_have_a_directory_each(
     assert places == [f"20260102T030405Z-app-oom{rest}" for rest in ("", "-2", "-3")]
 
 
+@pytest.mark.parametrize("instead", ["nothing", "a file", "a folder", "a record", "a link"])
 def test_a_record_that_was_removed_meanwhile_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    instead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`rm -r runs` beside a run: it was played to its end, and there is nothing to report."""
+    """`rm -r runs` beside a run, whatever took its place: the run was played to its end, and there is nothing to
+    report. What is there now is somebody else's, and stays as it is.
+    """
+    place, other = tmp_path / "run", tmp_path / "other"
+    other.mkdir()
 
     def removed(run: runs.Run, *_: object) -> int:
-        shutil.rmtree(run.directory)
+        run.directory.rename(tmp_path / "away")
+        if instead == "a file":
+            place.write_text("mine")
+        elif instead == "a link":
+            place.symlink_to(other)
+        elif instead != "nothing":
+            place.mkdir()
+        for folder in (other, place):
+            if folder.is_dir():
+                (folder / ("events.jsonl" if instead == "a record" else "mine")).write_text("{}")
         return 0
 
     monkeypatch.setattr(runs, "record", removed)
     monkeypatch.setattr(play, "choose", lambda *_: "vm")
     with pytest.raises(SystemExit) as left:
-        main(["run", "app-oom", "--out", str(tmp_path / "run")])
+        main(["run", "app-oom", "--out", str(place)])
     assert left.value.code == 2
-    assert "was removed or renamed" in capsys.readouterr().err
-
-
-def test_what_cannot_be_written_is_reported_anyway(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The disk is full when the run is over: the story is on the terminal, then the error."""
-    run = fake_runs.oom(tmp_path / "run")
-
-    def full(*_: object) -> None:
-        raise EmuError("cannot write it", "No space left on device", "make room")
-
-    monkeypatch.setattr(RunDir, "write_whole", full)
-    with Screen() as screen, pytest.raises(EmuError):
-        _report(run, screen, as_json=False)
-    assert "queue-proxy was OOM-killed twice" in capsys.readouterr().out
+    assert "was removed, renamed or replaced" in capsys.readouterr().err
+    assert place.exists() == (instead != "nothing")
+    assert [len(list(folder.iterdir())) for folder in (other, place) if folder.is_dir()] in ([1], [1, 1])

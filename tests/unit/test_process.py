@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
+from emu.machine.proc import stat
 from emu.report.journal import entries
 from emu.report.page.header import header
 from emu.report.summary import summarize
@@ -179,6 +181,22 @@ def test_who_starts_containers_may_be_gone(tmp_path: Path) -> None:
         spawner.start(_shell("exit"), 1)
     spawner._connection.close()
     assert caught.value.why == "the process that starts containers has ended"
+
+
+STOPPED = """
+import os, signal
+from emu.runtime.process import spawning
+spawning._SAID_S = 0.2
+pid = spawning.running()._process.pid
+os.kill(pid, signal.SIGSTOP)
+print(pid)
+"""
+
+
+def test_who_starts_containers_ends_with_its_run_even_if_it_was_stopped() -> None:
+    """It does not see then that the run has ended."""
+    said = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, check=True, timeout=120)
+    assert stat(int(said.stdout)) is None
 
 
 def test_a_copy_of_a_process_has_one_of_its_own() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from emu.errors import EmuError
 from emu.files import outfile
-from emu.record.rundir import RESERVE_BYTES, RunDir
+from emu.record.events import EventLog, Note
+from emu.record.rundir import RESERVE_BYTES, RunDir, cannot_record
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,41 @@ def test_what_is_there_already_is_refused_and_only_a_folder_may_be_removed(tmp_p
         RunDir(path).create()
     assert ("remove" in caught.value.fix) == (there == "folder")
     assert path.exists()
+
+
+def test_what_somebody_put_in_the_place_of_a_run_directory_stays(tmp_path: Path) -> None:
+    """A run that never began leaves none behind, and removes no other: not even the folder that it made, renamed."""
+    run = RunDir(tmp_path / "run")
+    run.create()
+    made = run.identity()
+    run.path.rename(tmp_path / "away")
+    run.path.mkdir()
+    (run.path / "photos").touch()
+    run.discard(made)
+    assert (run.path / "photos").exists() and (tmp_path / "away").is_dir()
+    run = RunDir(tmp_path / "away")
+    run.discard(None)
+    assert run.path.is_dir()
+    run.discard(made)
+    assert not run.path.exists()
+    run.discard(made)
+
+
+def test_a_record_whose_place_another_file_took_is_gone(tmp_path: Path) -> None:
+    """What is said last of a run never ends up in somebody else's file, nor alone in one of its own."""
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append(Note(t=1.0, what="a", why="b"))
+    log.close()
+    log.append(Note(t=2.0, what="a", why="b"))
+    assert log.failure is None
+    log.close()
+    (tmp_path / "events.jsonl").unlink()
+    log.append(Note(t=3.0, what="a", why="b"))
+    assert log.failure is not None and not (tmp_path / "events.jsonl").exists()
+    (tmp_path / "events.jsonl").write_text("mine")
+    log.append(Note(t=4.0, what="a", why="b"))
+    assert (tmp_path / "events.jsonl").read_text() == "mine"
+    assert log.failure is not None and log.lost == 2
+    for number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        assert "alone" in cannot_record(os.strerror(number)).fix
+    assert "alone" in cannot_record(str(log.failure.strerror)).fix

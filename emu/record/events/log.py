@@ -10,6 +10,9 @@ from pathlib import Path
 
 from emu.record.events.base import Event, OfPod
 
+REPLACED = "another file is in its place"
+"""Why events cannot be appended to the file of that name."""
+
 
 def now() -> float:
     """CLOCK_MONOTONIC in seconds: the one clock of every record."""
@@ -25,12 +28,15 @@ class _File:
         self.lost = 0
         self.failure: OSError | None = None
         self._torn = False
+        self._was: tuple[int, int] | None = None
+        """Which file it is: another one of its name is somebody else's."""
+        self._size = 0
 
     def append(self, line: bytes) -> None:
         """Write a line now; if that fails, it is lost and counted."""
         try:
             if self.fd < 0:
-                self.fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                self._open()
             # One write(2) with O_APPEND: the lines of several processes do not mix. After a torn one, a fresh line.
             written = os.write(self.fd, b"\n" + line if self._torn else line)
             if written < len(line):
@@ -42,9 +48,20 @@ class _File:
             return
         self._torn, self.failure = False, None
 
+    def _open(self) -> None:
+        new = 0 if self._was is not None else os.O_CREAT
+        self.fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | new, 0o644)
+        facts = os.fstat(self.fd)
+        # A number is given away again, but a record does not get shorter.
+        if self._was not in (None, (facts.st_dev, facts.st_ino)) or facts.st_size < self._size:
+            self.close()
+            raise OSError(errno.ESTALE, REPLACED, str(self.path))
+        self._was = facts.st_dev, facts.st_ino
+
     def close(self) -> None:
         """Close the file; a later append opens it again."""
         if self.fd >= 0:
+            self._size = max(self._size, os.fstat(self.fd).st_size)
             os.close(self.fd)
             self.fd = -1
 

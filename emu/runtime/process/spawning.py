@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import itertools
 import json
@@ -16,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, pidfd_send_signal
+from subprocess import TimeoutExpired
 
 from emu.errors import EmuError
 from emu.machine import command
@@ -114,7 +116,8 @@ class Spawner:
     def close(self) -> None:
         """End it; what it started goes on."""
         # It wakes the thread that reads; a close alone would leave that waiting.
-        self._connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it has ended
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._connection.close()
 
@@ -127,7 +130,15 @@ class Spawner:
             answer.put(None)
         for end in list(self._ends.values()):
             end.put(None)
-        self._process.wait()
+        self._reap()
+
+    def _reap(self) -> None:
+        """Wait for its end, which comes with its socket's; one that is stopped does not see that."""
+        for end in (self._process.kill, lambda: None):
+            try:
+                self._process.wait(_SAID_S)
+            except TimeoutExpired:
+                end()
 
     def _heard(self) -> bool:
         said, fds, *_ = socket.recv_fds(self._connection, spawner.MOST_BYTES, 1)
@@ -161,7 +172,14 @@ def running() -> Spawner:
     with _lock:
         if _running is None or not _running.alive or _running.owner != os.getpid():
             _running = Spawner()
+            atexit.register(_end, _running)
         return _running
+
+
+def _end(spawner: Spawner) -> None:
+    """Leave none behind that is stopped."""
+    if spawner.owner == os.getpid():
+        spawner.close()
 
 
 def _discard(answer: queue.Queue[Begun | None]) -> None:
