@@ -193,6 +193,6 @@ def test_files_that_cannot_be_opened_for_want_of_descriptors_end_the_record(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
 
     monkeypatch.setattr(os, "open", full)
-    with pytest.raises(NotRecordedError, match=r"two/memory\.current: Too many open files") as wrong:
+    with pytest.raises(NotRecordedError, match=r"two/[a-z.]+: Too many open files") as wrong:
         made.sample("event", 1.02)
     assert "ulimit -n" in cannot_record(str(wrong.value)).fix
