@@ -205,7 +205,9 @@ def _document(node: Node) -> Document:
         raise UnreadError(Document(kind, group, node, number), error) if _is_plain_service(node, version) else error
     if meant is not None:
         raise bad(_mark(node, "kind"), what, why, f"is {meant} meant?")
-    error = bad(_mark(node, "kind"), what, why, "give a file with one of these; others may stand beside it")
+    fix = "give a file with one of these; others may stand beside it"
+    fix = "docs/manifests.md lists the kinds that emu reads; others may stand beside them" if kind in _OTHERS else fix
+    error = bad(_mark(node, "kind"), what, why, fix)
     raise UnreadError(Document(kind, group, node, number), error)
 
 

@@ -48,7 +48,9 @@ def explain_kserve(document: Document, config: ClusterConfig, manifests: Manifes
     made = Explanation(document)
     if document.kind in _RUNTIMES:
         made.refusals = [_refusal(one, document.node) for one in of_runtime(document.node.plain())]
-        made.note(f"{document.kind} {document.name} is used by the InferenceServices among the files")
+        used = any(one.kind == "InferenceService" for one in manifests.documents)
+        who = "the InferenceServices among the files" if used else "InferenceServices, of which the files have none"
+        made.note(f"{document.kind} {document.name} is there for {who}")
         return made
     result: Made = made_of(document.node.plain(), read_config(manifests.maps, config), runtimes_of(manifests))
     for finding in result.notes:
