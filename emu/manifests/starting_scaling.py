@@ -74,13 +74,18 @@ def of_deployment(chosen: Chosen, serving: Mapping[str, Any]) -> Scaling:
         return Scaling(None, plain_load(serving), several=False, left_out=scaled.left_out)
     spec = chosen.hpa
     if spec is None:
-        more = (f"{chosen.replicas - 1} more of the same pods",) if chosen.replicas > 1 else ()
-        return Scaling(None, plain_load(serving), several=False, left_out=more)
+        return Scaling(None, plain_load(serving), several=False, left_out=_more(chosen.replicas))
     if (nothing := _does_nothing(spec, _all(chosen), others=chosen.other_metrics)) is not None:
-        return Scaling(None, plain_load(serving), several=False, left_out=(nothing,))
+        there = min(max(chosen.replicas, spec.least), spec.max_replicas)  # its bounds hold all the same
+        return Scaling(None, plain_load(serving), several=False, left_out=(nothing, *_more(there)))
     keys = standard_keys(spec, chosen.replicas, str(serving.get("name", "")))
     phases = hpa_load(spec, _all(chosen), _limit(serving))
     return Scaling(keys, phases, spec.max_replicas != 1)
+
+
+def _more(pods: int) -> tuple[str, ...]:
+    """The pods beside the one that runs."""
+    return (f"{pods - 1} more of the same pods",) if pods > 1 else ()
 
 
 def _all(chosen: Chosen) -> list[Mapping[str, Any]]:

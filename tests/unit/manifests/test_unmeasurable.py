@@ -58,6 +58,7 @@ def test_one_that_does_nothing_is_left_out(tmp_path: Path, metrics: str, resourc
     spec = started(tmp_path, DEPLOYMENT % ("minReadySeconds: 0", resources), hpa)
     assert spec.pod.autoscaling is None
     assert any(why in one for one in spec.pod.left_out)
+    assert ("1 more of the same pods" in spec.pod.left_out) is ("minReplicas: 2" in metrics)
 
 
 def test_one_with_a_metric_that_counts_stays(tmp_path: Path) -> None:
