@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="A variable with which the target was started; emu plays the cases that need exactly these.",
 )
+@click.option("--tls-port", type=int, help="The target's port for TLS; without it cases over TLS are skipped.")
 @click.option("--only", metavar="TEXT", help="Only cases whose name contains this.")
 @click.option("--list", "only_list", is_flag=True, help="List the cases without playing them.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per case on standard output.")
@@ -44,6 +45,7 @@ def conformance(
     program: str | None,
     app_port: int,
     settings: tuple[str, ...],
+    tls_port: int | None,
     only: str | None,
     only_list: bool,
     as_json: bool,
@@ -62,6 +64,7 @@ def conformance(
       emu conformance --only chunk
       emu conformance --target http://127.0.0.1:8012 --app-port 8080
       emu conformance --target http://127.0.0.1:8012 --setting CONTAINER_CONCURRENCY=1
+      emu conformance --target http://127.0.0.1:8012 --tls-port 8112
       emu conformance --program ./queue
     """
     from emu.conformance import strings, suite
@@ -85,7 +88,7 @@ def conformance(
         results = suite.against_program([case for case in cases if not case.read_only], wires, program, show)
     elif target is not None:
         given = dict(setting.partition("=")[::2] for setting in settings)
-        results = suite.against_target(cases, wires, target, app_port, given, show, skipped.append)
+        results = suite.against_target(cases, wires, target, app_port, given, show, skipped.append, tls_port)
     else:
         results = suite.against_ours(cases, wires, show)
     if _conclude(results, skipped, foreign=foreign, as_json=as_json):

@@ -31,6 +31,41 @@ class End(Enum):
     CLOSE = "close"
 
 
+class Renew(Enum):
+    """What happens to the mounted certificate once a connection has used it."""
+
+    PAIR = "another pair is mounted"
+    CERT_ALONE = "another certificate is mounted, to which the key does not belong"
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a client over TLS offers."""
+
+    protocols: tuple[str, ...] = ("http/1.1",)
+    """By ALPN, in its order."""
+    least: str = "1.2"
+    most: str = ""
+    suites: str = ""
+    """Of TLS 1.2, by OpenSSL's names."""
+    curve: str = ""
+    """The only one, by OpenSSL's name."""
+    server_name: str | None = "app.example.com"
+    cuts: tuple[int | Pause, ...] = ()
+    """Its first message is sent up to each of these bytes, with pauses between."""
+    records: int = 0
+    """Its first message comes in so many records."""
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What both sides of a handshake chose; in a case None is anything."""
+
+    version: str | None = None
+    protocol: str | None = None
+    suite: str | None = None
+
+
 @dataclass(frozen=True)
 class Answer:
     """What an answer must be. A header's value may be a compiled expression; None for anything is anything."""
@@ -59,6 +94,8 @@ class Seen:
     """Header lines that it must hold, as they are written."""
     lacks: tuple[bytes, ...] = ()
     """Header names, in lower case, that it must not hold."""
+    not_lines: tuple[bytes, ...] = ()
+    """Header lines that it must not hold, while it may hold their names."""
     body: bytes | None = None
     no_trailers: bool = False
     """Nothing came between the last chunk and the end."""
@@ -83,6 +120,10 @@ SEEN_ON = "Knative Serving 1.23, commit 98e5ef90, built with Go 1.27.3"
 """The one that cases were played against."""
 APP_PORT = "APP_PORT"
 """Stands for the app's port in a setting."""
+CERTS = "CERTS"
+"""Stands in a setting for a folder with a certificate and its key. With it a case needs the TLS port."""
+OVER_TLS = {"EMU_CERT_DIR": CERTS}
+"""Settings of what is played there; a real queue-proxy has the folder at /var/lib/knative/certs."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +157,25 @@ class Case:
     """The app ends all its connections before."""
     app_down: bool = False
     """Nothing listens at the app's port."""
+    tls: Hello | None = None
+    """The client speaks TLS, to the port for that; what it sends and expects goes over it."""
+    agreed: Agreed = Agreed()
+    """What the handshake has to end in; of a protocol None is none."""
+    alert: str | None = None
+    """The handshake fails, with this alert (empty: with none)."""
+    notified: bool | None = None
+    """Whether close_notify comes before the connection ends."""
+    renew: Renew | None = None
+    """The request is sent, the certificate replaced, and the request sent again on the same connection."""
     why_ours: str = ""
     """Where the real one is known to differ: what it does."""
     read_only: str = ""
     """Why the case cannot be played against a real one: what it expects was read in the sources."""
+
+    @property
+    def over_tls(self) -> bool:
+        """Whether it is played at the port for TLS, in TLS or not."""
+        return CERTS in self.settings.values()
 
     @property
     def known(self) -> Known:

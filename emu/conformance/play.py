@@ -11,7 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from emu.conformance import tls_play
 from emu.conformance.case import HOLD_PATH, Answer, Case, Do, End, Pause, Seen
+from emu.conformance.tls import TlsStream
+from emu.conformance.tls_play import TlsPort
 
 PATIENCE_S = 5.0
 """How long anything that must happen may take beyond the time that a case names."""
@@ -135,9 +138,10 @@ async def _read_body(reader: asyncio.StreamReader, request: Request) -> None:
 class Player:
     """Plays cases against the proxy at an address."""
 
-    def __init__(self, host: str, port: int, app: ScriptedApp) -> None:
+    def __init__(self, host: str, port: int, app: ScriptedApp, tls: TlsPort | None = None) -> None:
         self._host = host
         self._port = port
+        self._tls = tls
         self._app = app
 
     async def play(self, case: Case) -> Result:
@@ -184,8 +188,19 @@ class Player:
 
     async def _converse(self, case: Case, result: Result) -> None:
         begun = time.monotonic()
-        reader, writer = await asyncio.open_connection(self._host, self._port, limit=1 << 21)
-        sending = asyncio.create_task(_send(writer, case.send))
+        tls = self._tls if case.over_tls else None
+        reader, writer = await asyncio.open_connection(self._host, tls.port if tls else self._port, limit=1 << 21)
+        stream = None if case.tls is None else TlsStream(reader, writer, case.tls)
+        if stream is not None:
+            if not await tls_play.shaken(stream, case, result.faults):
+                writer.close()
+                return
+            reader = stream.reader
+            if case.renew is not None and tls is not None:
+                await _send(stream, case.send)
+                await _expect(reader, case.expect[0], "answer 0", result.faults)
+                await tls_play.renew(self._host, tls, case, stream, result.faults)
+        sending = asyncio.create_task(_send(stream or writer, case.send))
         late = case.within_s[1] if case.within_s else 0.0
         try:
             async with asyncio.timeout(PATIENCE_S + late):
@@ -200,6 +215,8 @@ class Player:
                 await sending
                 if case.closed is not None and not result.faults:
                     await _expect_end(reader, case.closed, result.faults)
+                if stream is not None:
+                    await tls_play.ended(stream, case, result.faults)
                 if not case.expect and case.raw is None and case.closed is None:
                     await asyncio.sleep(QUIET_S)
         except TimeoutError:
@@ -213,10 +230,10 @@ class Player:
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):
                 await sending
-            writer.close()
+            (stream or writer).close()
 
 
-async def _send(writer: asyncio.StreamWriter, steps: Sequence[bytes | Pause | End]) -> None:
+async def _send(writer: asyncio.StreamWriter | TlsStream, steps: Sequence[bytes | Pause | End]) -> None:
     try:
         for step in steps:
             if isinstance(step, bytes):
@@ -341,6 +358,7 @@ def _check_seen(wanted: Seen, request: Request, faults: list[str]) -> None:
         faults.append(f"the app read {line!r}, not {wanted.line!r}")
     faults += [f"the app did not read {each!r}, but {rest}" for each in wanted.lines if each not in rest]
     faults += [f"the app read a header {name!r}" for name in wanted.lacks if name in names]
+    faults += [f"the app read {each!r}" for each in wanted.not_lines if each in rest]
     if wanted.body is not None and request.body != wanted.body:
         faults.append(f"the app read the body {request.body[:200]!r}, not {wanted.body[:200]!r}")
     if wanted.no_trailers and request.trailers not in (b"", b"\r\n"):

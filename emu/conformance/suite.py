@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from subprocess import DEVNULL, PIPE
 from urllib.parse import urlsplit
 
-from emu.conformance.case import APP_PORT, Case
+from emu.conformance import tls_play
+from emu.conformance.case import APP_PORT, CERTS, OVER_TLS, Case
 from emu.conformance.play import GONE_S, Player, Result, ScriptedApp
 from emu.conformance.strings import Wire, WireApp, WireResult, play_all
+from emu.conformance.tls_play import TlsPort
 from emu.errors import EmuError
 from emu.machine import command
 from emu.messages import LISTENING
@@ -42,6 +44,8 @@ BASE = {
     "EMU_METRICS_PORT": "0",
 }
 """How emu's own is started; a case's settings come on top."""
+RELOAD_S = 10.0
+"""By when emu's own uses a certificate that was replaced, in the cases that have it look often."""
 PROXY_PORT, TLS_PORT, APP_PORT_GIVEN = 8012, 8112, 8080
 PLAYED = Result | WireResult
 Done = Callable[[PLAYED], None]
@@ -63,9 +67,11 @@ def against_target(
     given: Mapping[str, str],
     done: Done,
     skip: Callable[[Case], None],
+    tls_port: int | None = None,
 ) -> list[PLAYED]:
     """Play what can be played against a proxy that runs already. Cases whose settings it was not started with are
-    skipped, and strings where it has any. EmuError when the app's port is taken or the URL names no port.
+    skipped, and strings where it has any; so are those over TLS without its port for that, and those in which its
+    certificate is replaced. EmuError when the app's port is taken or the URL names no port.
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme != "http" or not parts.hostname:
@@ -74,13 +80,19 @@ def against_target(
     chosen = []
     for case in cases:
         needed = _with_app(case.settings, app_port)
+        if case.over_tls and (tls_port is None or case.renew is not None):
+            skip(case)
+            continue
+        if case.over_tls:
+            needed = {name: value for name, value in needed.items() if name not in OVER_TLS}
         if needed.items() <= dict(given).items() and not (given.keys() - needed.keys()):
             chosen.append(case)
         else:
             skip(case)
 
     async def play() -> list[PLAYED]:
-        played = await _cases(chosen, host, port, app_port, done)
+        tls = None if tls_port is None else TlsPort(tls_port)
+        played = await _cases(chosen, host, port, app_port, done, tls)
         return [*played, *(await _strings(wires if not given else (), host, port, app_port, True, done))]
 
     return asyncio.run(play())
@@ -95,13 +107,15 @@ def against_program(cases: Iterable[Case], wires: Sequence[Wire], program: str, 
         results: list[PLAYED] = []
         for settings, group in {"{}": [], **groups(cases)}.items():
             known = _with_app(json.loads(settings), APP_PORT_GIVEN)
-            proxy = await asyncio.to_thread(_Program, program, known)
-            try:
-                results += await _cases(group, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, done)
+            with contextlib.ExitStack() as stack:
+                tls = None
+                if any(case.over_tls for case in group):
+                    tls = TlsPort(TLS_PORT, stack.enter_context(tls_play.mounted(tls_play.KNATIVE_FOLDER)))
+                proxy = await asyncio.to_thread(_Program, program, known)
+                stack.callback(proxy.close)
+                results += await _cases(group, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, done, tls)
                 if settings == "{}":
                     results += await _strings(wires, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, True, done)
-            finally:
-                proxy.close()
         return results
 
     return asyncio.run(play())
@@ -114,15 +128,21 @@ def against_ours(cases: Iterable[Case], wires: Sequence[Wire], done: Done) -> li
         async with places:
             app = ScriptedApp(LOOPBACK, 0) if group else WireApp(LOOPBACK, 0)
             await app.listen()  # before the proxy starts: a port that is only chosen may be some connection's by then
-            proxy = _OwnProxy(app.port, _with_app(json.loads(settings), app.port))
-            try:
-                port = await asyncio.to_thread(proxy.port)
-                if isinstance(app, ScriptedApp):
-                    return list(await _all(group, Player(LOOPBACK, port, app), done))
-                return list(await play_all(LOOPBACK, port, app, wires, False, done))
-            finally:
-                proxy.close()
-                await app.close()
+            needed, folder = _with_app(json.loads(settings), app.port), None
+            with contextlib.ExitStack() as stack:
+                if CERTS in needed.values():
+                    folder = stack.enter_context(tls_play.mounted())
+                    needed = {name: value.replace(CERTS, str(folder)) for name, value in needed.items()}
+                proxy = _OwnProxy(app.port, needed)
+                try:
+                    port, tls_port = await asyncio.to_thread(proxy.ports)
+                    if isinstance(app, ScriptedApp):
+                        tls = TlsPort(tls_port, folder, RELOAD_S)
+                        return list(await _all(group, Player(LOOPBACK, port, app, tls), done))
+                    return list(await play_all(LOOPBACK, port, app, wires, False, done))
+                finally:
+                    proxy.close()
+                    await app.close()
 
     async def play() -> list[PLAYED]:
         parts = [play_group(settings, group, ()) for settings, group in groups(cases).items()]
@@ -138,13 +158,15 @@ def _with_app(settings: Mapping[str, str], app_port: int) -> dict[str, str]:
     return {name: value.replace(APP_PORT, str(app_port)) for name, value in settings.items()}
 
 
-async def _cases(cases: Sequence[Case], host: str, port: int, app_port: int, done: Done) -> list[PLAYED]:
+async def _cases(
+    cases: Sequence[Case], host: str, port: int, app_port: int, done: Done, tls: TlsPort | None = None
+) -> list[PLAYED]:
     if not cases:
         return []
     app = ScriptedApp(LOOPBACK, app_port)
     await _listen(app)
     try:
-        return list(await _all(cases, Player(host, port, app), done))
+        return list(await _all(cases, Player(host, port, app, tls), done))
     finally:
         await app.close()
         await asyncio.sleep(GONE_S)
@@ -222,13 +244,13 @@ class _OwnProxy:
             [sys.executable, "-m", "emu.daemon.queue_proxy"], stdout=PIPE, stderr=PIPE, env=env
         )
 
-    def port(self) -> int:
-        """Where it listens; EmuError if it ended instead."""
+    def ports(self) -> tuple[int, int]:
+        """Where it listens, and where over TLS (0 for nowhere); EmuError if it ended instead."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             event = json.loads(line)
             if event.get("event") == LISTENING:
-                return int(event["port"])
+                return int(event["port"]), int(event.get("tlsPort", 0))
         assert self._process.stderr is not None
         raise EmuError(
             "emu's queue-proxy did not start",

@@ -26,6 +26,13 @@ async def within(limit_s: float, awaited: Awaitable[T]) -> T:
             last_look.cancel()
 
 
+async def in_time(until: float | None, awaited: Awaitable[T]) -> T:
+    """What comes of it until this time of the loop, or, where that is None, whenever it comes. TimeoutError."""
+    if until is None:
+        return await awaited
+    return await within(max(0.0, until - asyncio.get_running_loop().time()), awaited)
+
+
 class _LastLook:
     """Ends a wait once its time is up and so many turns have brought nothing."""
 

@@ -23,6 +23,7 @@ from emu.spec import ExecSpec, GrpcSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
 
 USER_AGENT = f"{KUBE_PROBE_AGENT}1.34"
 MOST_REDIRECTS = 10
+"""After so many requests no further one is sent (net/http, where a redirect to an eleventh is an error)."""
 MOST_BODY_BYTES = 10 * 1024
 """What the kubelet reads of an answer's body."""
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -164,7 +165,8 @@ def _http(url: str, handler: HttpGetSpec, deadline: float) -> _Fetched:
     """GET, following redirects on the same host; one to another host is not followed, with a warning."""
     own = {one.name: one.value for one in handler.http_headers}
     asked = url
-    for _ in range(1 + MOST_REDIRECTS):
+    location = ""
+    for _ in range(MOST_REDIRECTS):
         try:
             status, location, body = _get(asked, own, deadline)
         except TimeoutError:
@@ -176,7 +178,7 @@ def _http(url: str, handler: HttpGetSpec, deadline: float) -> _Fetched:
         asked = urljoin(asked, location)
         if urlsplit(asked).hostname != urlsplit(url).hostname:
             return _Fetched(status, warning=f"Probe terminated redirects, Response body: {body}")
-    return _Fetched(message=f'Get "{asked}": stopped after {MOST_REDIRECTS} redirects')
+    return _Fetched(message=f'Get "{location}": stopped after {MOST_REDIRECTS} redirects')
 
 
 def _get(url: str, own: dict[str, str], deadline: float) -> tuple[int, str, str]:

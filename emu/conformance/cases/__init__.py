@@ -16,10 +16,24 @@ from emu.conformance.cases import (
     refused,
     sniffing,
     timeouts,
+    tls,
     upgrades,
 )
 
-_TOPICS = (plain, bodies, sniffing, headers, informational, refused, failures, timeouts, breaker, probes, upgrades)
+_TOPICS = (
+    plain,
+    bodies,
+    sniffing,
+    headers,
+    informational,
+    refused,
+    failures,
+    timeouts,
+    breaker,
+    probes,
+    upgrades,
+    tls,
+)
 CASES: tuple[Case, ...] = tuple(case for topic in _TOPICS for case in topic.CASES)
 
 __all__ = ["CASES"]

@@ -82,7 +82,7 @@ class Front(Admission):
         timeouts: RequestTimeouts[Admitted] = RequestTimeouts(
             settings.timeout_s, settings.response_start_s, settings.idle_s
         )
-        super().__init__(Breaker(0), timeouts, Prober("", 0), log, Draining(0.0))
+        super().__init__(Breaker(0), timeouts, Prober(""), log, Draining(0.0))
         self.settings = settings
         self.proxy = Proxy(self, AppConnections("", QUEUE_PORT, 0))
         """Of requests that have no pod yet."""

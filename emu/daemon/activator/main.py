@@ -27,6 +27,7 @@ from emu.daemon.activator.front import Front, FrontSettings
 from emu.daemon.activator.known import HeldRequests
 from emu.daemon.http import http1
 from emu.daemon.http.server import Server
+from emu.daemon.queue_proxy.settings import HEAD_LIMIT_S
 from emu.messages.endpoints import Endpoints
 from emu.policy.activation import PROBE_EVERY_S
 from emu.policy.stats import REPORT_PERIOD_S
@@ -67,7 +68,8 @@ def _server(front: Front) -> tuple[Server, set[DownstreamConnection2]]:
     """What serves clients, and those of them that speak HTTP/2. Traced ones are in HTTP/1, and go the long way."""
     connections: set[DownstreamConnection2] = set()
     if front.settings.traced:
-        return Server(partial(TracedExchange, front), full_duplex=False), connections
+        traced = Server(partial(TracedExchange, front), full_duplex=False, head_limit_s=HEAD_LIMIT_S)
+        return traced, connections
     requests = HeldRequests(front)
     front.learn = requests.learn
 
@@ -80,7 +82,8 @@ def _server(front: Front) -> tuple[Server, set[DownstreamConnection2]]:
         HeldConnection(front, peer, connections).begin(transport, said, upgrade)
 
     exchanges = partial(HeldExchange, front)
-    return Server(exchanges, full_duplex=False, http2=speak_http2, known=requests.known), connections
+    server = Server(exchanges, full_duplex=False, http2=speak_http2, known=requests.known, head_limit_s=HEAD_LIMIT_S)
+    return server, connections
 
 
 async def _every(seconds: float, front: Front) -> None:

@@ -6,6 +6,7 @@ RECORD_BYTES = 5
 """Of a record's head."""
 MOST_RECORD_BYTES = (1 << 14) + 2048
 _HANDSHAKE, _ALERT, _CLIENT_HELLO = 22, 21, 1
+_MESSAGE_HEAD_BYTES = 4
 _ALPN = 16
 _HTTP = (b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO")
 _FATAL = b"\x15\x03\x01\x00\x02\x02"
@@ -33,30 +34,66 @@ def refusal(first: bytes) -> bytes | None:
     return None
 
 
+def needed(first: bytes) -> int:
+    """How many bytes a client has to have said before it can be judged, as far as these show: a record's head, the
+    record, all records of a ClientHello. No more than there are: they suffice.
+    """
+    if refusal(first) is not None:
+        return len(first)
+    message, end = b"", 0
+    while len(first) >= end + RECORD_BYTES:
+        begin = end + RECORD_BYTES
+        end = begin + _number(first, end + 3)
+        if len(first) < end:
+            return end
+        message += first[begin:end]
+        if first[begin - RECORD_BYTES] != _HANDSHAKE or begin == end or message[0] != _CLIENT_HELLO:
+            return len(first)
+        if len(message) >= _MESSAGE_HEAD_BYTES and len(message) >= _message_bytes(message):
+            return len(first)
+    return end + RECORD_BYTES
+
+
 def offered(first: bytes) -> list[bytes]:
-    """The protocols that a ClientHello in one record offers by ALPN, in its order."""
+    """The protocols that a ClientHello offers by ALPN, in its order."""
     try:
-        return _protocols(first)
+        return _protocols(_message(first))
     except IndexError:
         return []
 
 
-def _protocols(first: bytes) -> list[bytes]:
-    if first[0] != _HANDSHAKE or first[RECORD_BYTES] != _CLIENT_HELLO:
+def _message(first: bytes) -> bytes:
+    """The first handshake message, which may be cut into several records."""
+    message, at = b"", 0
+    while first[at] == _HANDSHAKE:
+        begin = at + RECORD_BYTES
+        at = begin + _number(first, at + 3)
+        message += first[begin:at]
+        if at >= len(first) or at == begin or len(message) >= _message_bytes(message):
+            break
+    return message
+
+
+def _message_bytes(message: bytes) -> int:
+    return _MESSAGE_HEAD_BYTES + int.from_bytes(message[1:_MESSAGE_HEAD_BYTES], "big")
+
+
+def _protocols(hello: bytes) -> list[bytes]:
+    if hello[0] != _CLIENT_HELLO:
         return []
-    at = RECORD_BYTES + 4 + 2 + 32  # the handshake's head, the version, the random
-    at += 1 + first[at]  # the session
-    at += 2 + _number(first, at)  # suites
-    at += 1 + first[at]  # compressions
-    end = at + 2 + _number(first, at)
+    at = _MESSAGE_HEAD_BYTES + 2 + 32  # its version, its random
+    at += 1 + hello[at]  # the session
+    at += 2 + _number(hello, at)  # suites
+    at += 1 + hello[at]  # compressions
+    end = at + 2 + _number(hello, at)
     at += 2
     while at < end:
-        kind, size = _number(first, at), _number(first, at + 2)
+        kind, size = _number(hello, at), _number(hello, at + 2)
         at += 4
-        if at + size > len(first):
+        if at + size > len(hello):
             return []  # the rest is still on its way: a part of a name is none that is known
         if kind == _ALPN:
-            return _names(first[at + 2 : at + size])
+            return _names(hello[at + 2 : at + size])
         at += size
     return []
 

@@ -65,6 +65,13 @@ class Server(Registry):
             self._listener = TlsListener(listener, tls, ALPN, make, self.head_limit_s)
         return bound
 
+    def renew_tls(self, tls: ssl.SSLContext) -> None:
+        """Speak TLS by this with who connects from now on."""
+        from emu.daemon.http.tls_listener import TlsListener
+
+        if isinstance(self._listener, TlsListener):
+            self._listener.context = tls
+
     async def listen_unix(self, path: str, backlog: int) -> None:
         """Open a unix socket that everybody on the machine may connect to; a file that a dead listener left goes."""
         from pathlib import Path

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from emu.daemon.http import client_hello
 
 PEEK_BYTES = 18 * 1024
 """A ClientHello is one record at most."""
+LEAST_S = 0.001
+"""What is left of the time for a handshake is no less: asyncio takes no 0."""
 PAUSE_S = 1.0
 """So long nothing is accepted once there is no room for another connection (as asyncio does)."""
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -35,7 +38,8 @@ class TlsListener:
         first_limit_s: float | None,
     ) -> None:
         self._listener = listener
-        self._context = context
+        self.context = context
+        """Of those who connect from now on."""
         self._protocols = protocols
         self._make = make
         self._first_limit_s = first_limit_s
@@ -76,6 +80,7 @@ class TlsListener:
                 task.add_done_callback(self._shaking.discard)
 
     async def _shake(self, client: socket.socket) -> None:
+        begun, context = self._loop.time(), self.context
         try:
             second = client.dup()
         except OSError:  # no room for another descriptor
@@ -89,12 +94,17 @@ class TlsListener:
                 return
             refusal = client_hello.refusal(first)
             if refusal is None and self._strange(first):
-                refusal = self._alert(first) or client_hello.NO_APPLICATION_PROTOCOL
+                refusal = _alert(context, first) or client_hello.NO_APPLICATION_PROTOCOL
             if refusal is None:
+                left_s = None
+                if self._first_limit_s is not None:
+                    left_s = max(LEAST_S, begun + self._first_limit_s - self._loop.time())
                 try:
-                    await self._loop.connect_accepted_socket(self._make, client, ssl=self._context)
+                    await self._loop.connect_accepted_socket(
+                        self._make, client, ssl=context, ssl_handshake_timeout=left_s
+                    )
                 except ssl.SSLError:
-                    refusal = self._alert(first)
+                    refusal = _alert(context, first)
                 except OSError:
                     return
             else:
@@ -106,28 +116,44 @@ class TlsListener:
                     second.recv(PEEK_BYTES)  # unread, it would make a reset of the close
 
     async def _first(self, client: socket.socket) -> bytes:
-        """What the client says first, which stays unread."""
+        """What the client says first, all of its ClientHello if it comes that far; it stays unread."""
         readable = asyncio.Event()
         self._loop.add_reader(client, readable.set)
         try:
-            await readable.wait()
+            while True:
+                await readable.wait()
+                said = client.recv(PEEK_BYTES, socket.MSG_PEEK)
+                needed = min(client_hello.needed(said), PEEK_BYTES)
+                if len(said) >= needed or _ended(client):
+                    return said
+                # What is there stays there: without this the socket would be readable all the time.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, needed)
+                readable.clear()
         finally:
             self._loop.remove_reader(client)
-        return client.recv(PEEK_BYTES, socket.MSG_PEEK)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
     def _strange(self, first: bytes) -> bool:
         """Whether the client offers protocols, and none that is spoken here."""
         offered = client_hello.offered(first)
         return bool(offered) and not any(name in self._protocols for name in offered)
 
-    def _alert(self, first: bytes) -> bytes:
-        """What OpenSSL says to a handshake that begins like this: an alert, or nothing if there is nothing wrong."""
-        said, says = ssl.MemoryBIO(), ssl.MemoryBIO()
-        said.write(first)
-        try:
-            self._context.wrap_bio(said, says, server_side=True).do_handshake()
-        except ssl.SSLWantReadError:
-            return b""
-        except ssl.SSLError:
-            pass
-        return says.read()
+
+def _ended(client: socket.socket) -> bool:
+    """Whether the client sends nothing more."""
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def _alert(context: ssl.SSLContext, first: bytes) -> bytes:
+    """What OpenSSL says to a handshake that begins like this: an alert, or nothing if there is nothing wrong."""
+    said, says = ssl.MemoryBIO(), ssl.MemoryBIO()
+    said.write(first)
+    try:
+        context.wrap_bio(said, says, server_side=True).do_handshake()
+    except ssl.SSLWantReadError:
+        return b""
+    except ssl.SSLError:
+        pass
+    return says.read()

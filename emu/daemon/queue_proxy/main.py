@@ -72,7 +72,6 @@ class QueueProxy:
         )
         prober = Prober(
             settings.readiness_probe,
-            settings.user_port,
             http2_first=settings.http2_auto_detection,
             several=settings.multi_container_probes,
         )
@@ -171,11 +170,13 @@ class QueueProxy:
         from emu.daemon.queue_proxy import tls
 
         if found := tls.mounted(settings.cert_dir):
-            made = tls.context(*found, settings.tls)
-            self._tasks.append(asyncio.get_running_loop().create_task(tls.keep_fresh(made, *found)))
+            watch = tls.Watch(*found, settings.tls)
+            made = watch.first()
             over_tls = self._over_tls = self._main_server()
             self._servers.append(over_tls)
             ports["tlsPort"] = await over_tls.listen(settings.bind, settings.tls_port, runtime.LISTEN_BACKLOG, made)
+            following = watch.follow(settings.cert_reload_s, over_tls.renew_tls, self._certificate)
+            self._tasks.append(asyncio.get_running_loop().create_task(following))
         admin = Server(self._admin.exchange, head_limit_s=settings.head_limit_s)
         self._servers.append(admin)
         try:
@@ -183,6 +184,9 @@ class QueueProxy:
         except OSError as failed:
             raise OSError(failed.errno, f"port {settings.admin_port} (admin): {failed.strerror}") from failed
         return ports
+
+    def _certificate(self, words: str) -> None:
+        self._log.event("certificate", what=words)
 
     async def _trim(self) -> None:
         """Give memory back when many clients have gone; keep to the weight that was asked for."""

@@ -8,40 +8,39 @@ consecutive successes is remembered.
 from __future__ import annotations
 
 import asyncio
-import json
-import ssl
+import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
-from emu.daemon.http.reply import connected, read_head
-from emu.daemon.within import within
-from emu.messages import KUBE_PROBE_AGENT
-from emu.policy.grpc_health import METHOD, request
+from emu.daemon.http.reply import connected
+from emu.daemon.http.upstream import go_words
+from emu.daemon.queue_proxy.probe_spec import ProbeError, ProbeFailedError, Readiness, decode
+from emu.daemon.within import in_time
 
 RETRY_S = 0.05
 TRY_LIMIT_S = 0.1
 AGGRESSIVE_LIMIT_S = 10.0
-MOST_REDIRECTS = 10
-"""Redirects that Go's client follows before it gives up."""
-MOST_HEAD_BYTES = 1 << 20
-HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 
-_AGENT = KUBE_PROBE_AGENT + "/"
-"""Knative's prober has no version to put there."""
+__all__ = ["ProbeError", "Prober"]
 
 
-class ProbeError(Exception):
-    """The probe that Knative passed cannot be read."""
+def _to_stderr(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 class Prober:
     """Runs the readiness probes that Knative passes as JSON (one, or a list); none is always ready."""
 
     def __init__(
-        self, probe_json: str, default_port: int, *, http2_first: bool = False, several: bool = False
+        self,
+        probe_json: str,
+        *,
+        http2_first: bool = False,
+        several: bool = False,
+        say: Callable[[str], None] = _to_stderr,
     ) -> None:
-        self._probes = [_Probe(probe, default_port, http2_first) for probe in _decode(probe_json, several)]
+        self._probes = [_Probe(probe, http2_first, say) for probe in decode(probe_json, several)]
+        self._say = say
         self._askers: list[Callable[[bool], None]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -57,169 +56,130 @@ class Prober:
     async def _run(self) -> None:
         ready = False
         try:
-            ready = all(await asyncio.gather(*(probe.run() for probe in self._probes)))
+            ready = all(await asyncio.gather(*(self._passes(probe) for probe in self._probes)))
         finally:
             askers, self._askers, self._task = self._askers, [], None
             for answer in askers:
                 answer(ready)
 
-
-def _decode(text: str, several: bool) -> list[dict[str, Any]]:
-    if not text.strip():
-        return []
-    try:
-        parsed = json.loads(text)
-    except ValueError as wrong:
-        raise ProbeError(f"Queue container failed to parse readiness probe: {wrong}") from None
-    probes = parsed if isinstance(parsed, list) else [parsed]
-    if (isinstance(parsed, list) and not several) or not all(isinstance(probe, dict) for probe in probes):
-        raise ProbeError("Queue container failed to parse readiness probe: json: cannot unmarshal into a v1.Probe")
-    return probes
+    async def _passes(self, probe: _Probe) -> bool:
+        try:
+            await probe.run()
+        except ProbeFailedError as failed:
+            self._say(str(failed))
+            return False
+        return True
 
 
 class _Probe:
     """One container's probe."""
 
-    def __init__(self, probe: dict[str, Any], default_port: int, http2_first: bool) -> None:
-        self._kind = next((kind for kind in HANDLERS if probe.get(kind) is not None), "")
-        self._action: dict[str, Any] = probe.get(self._kind) or {} if self._kind else {}
-        self._host = str(self._action.get("host") or "127.0.0.1")
-        self._port = int(self._action.get("port") or default_port)
-        self._period_s = probe.get("periodSeconds") or 0
-        self._timeout_s = float(probe.get("timeoutSeconds") or 1)
-        self._threshold = int(probe.get("successThreshold") or 1)
+    def __init__(self, probe: Readiness, http2_first: bool, say: Callable[[str], None]) -> None:
+        self._probe = probe
         self._http2_first = http2_first
+        self._say = say
         self._passed = 0
 
-    async def run(self) -> bool:
-        if self._kind in ("exec", ""):
-            return False
-        if self._period_s:
-            return await self._try(self._timeout_s)
+    async def run(self) -> None:
+        """ProbeFailedError where the app is not ready."""
+        probe = self._probe
+        if probe.kind == "exec":
+            raise ProbeFailedError("exec probe not supported")
+        if not probe.kind:
+            raise ProbeFailedError("no probe found")
+        if probe.period_s:
+            await self._once(float(probe.timeout_s))
+            return
+        await self._aggressive()
+
+    async def _aggressive(self) -> None:
         until = time.monotonic() + AGGRESSIVE_LIMIT_S
+        failed, last = 0, ""
         while True:
             begun = time.monotonic()
-            self._passed = self._passed + 1 if await self._try(TRY_LIMIT_S) else 0
-            if self._passed >= self._threshold:
-                return True
+            try:
+                await self._once(TRY_LIMIT_S)
+                self._passed += 1
+                if self._passed >= self._probe.success_threshold:
+                    return
+            except ProbeFailedError as why:
+                self._passed = 0
+                failed, last = failed + 1, str(why)
             now = time.monotonic()
             wait = max(0.0, RETRY_S - (now - begun))
             if now + wait >= until:
                 await asyncio.sleep(until - now)
-                return False
+                break
             await asyncio.sleep(wait)
+        if failed:
+            self._say(f"aggressive probe error (failed {failed} times): {last}")
+        raise ProbeFailedError("context deadline exceeded")
 
-    async def _try(self, limit_s: float) -> bool:
-        try:
-            return await within(limit_s, self._once())
-        except (TimeoutError, OSError, ValueError, EOFError, asyncio.LimitOverrunError):
-            return False
+    async def _once(self, limit_s: float) -> None:
+        """One try; 0 is no limit. ProbeFailedError."""
+        probe = self._probe
+        if probe.kind == "tcpSocket":
+            await _connect(probe, limit_s)
+        elif probe.kind == "grpc":
+            from emu.daemon.queue_proxy.probe_h2 import ask_grpc
 
-    async def _once(self) -> bool:
-        if self._kind == "tcpSocket":
-            async with connected(self._host, self._port):
-                return True
-        if self._kind == "grpc":
-            return await self._grpc()
-        if not self._http2_first:
-            return await self._http(self._own_headers())
-        try:
-            speaks = await self._http2([])
-        except (OSError, ValueError, EOFError):
-            speaks = False
-        # What was found out is asked again, now with the probe's own headers; HTTP/1 was asked as well (readiness).
-        return await self._http2(self._own_headers()) if speaks else await self._http([])
+            await ask_grpc(probe, limit_s)
+        else:
+            await self._http(limit_s)
 
-    # --- HTTP/1
-
-    async def _http(self, own: list[tuple[str, str]]) -> bool:
+    async def _http(self, limit_s: float) -> None:
         # As below: most pods are asked whether they listen, and their start is not to pay for the import.
-        from urllib.parse import urljoin
+        from emu.daemon.queue_proxy.probe_http import ask_http1, get, headers_of, url_of
 
-        scheme = str(self._action.get("scheme") or "HTTP").lower()
-        path = str(self._action.get("path") or "/")
-        url = f"{scheme}://{self._host}:{self._port}{path if path.startswith('/') else '/' + path}"
-        for _ in range(1 + MOST_REDIRECTS):
-            status, location = await self._get(url, own)
-            if location is None or status not in (301, 302, 303, 307, 308):
-                return 200 <= status < 400
-            url = urljoin(url, location)
-        return False
+        ask, url = ask_http1, url_of(self._probe)
+        if self._http2_first:
+            from emu.daemon.queue_proxy.probe_h2 import ask_http2
 
-    def _own_headers(self) -> list[tuple[str, str]]:
-        return [(str(each["name"]), str(each["value"])) for each in self._action.get("httpHeaders") or ()]
+            try:
+                speaks = _is_ready(await get(ask_http2, url, [], limit_s))
+            except ProbeFailedError:
+                speaks = False
+            if not speaks:
+                await self._without_http2(url, limit_s)
+                return
+            ask = ask_http2  # what was found out is asked again, now with the probe's own headers
+        status = await get(ask, url, headers_of(self._probe), limit_s, whole=True)
+        if not _is_ready(status):
+            raise ProbeFailedError(_not_ready(status))
 
-    async def _get(self, url: str, own: list[tuple[str, str]]) -> tuple[int, str | None]:
-        """The status of one GET, and where it redirects to."""
-        from urllib.parse import urlsplit
+    async def _without_http2(self, url: str, limit_s: float) -> None:
+        """HTTP/1 was asked as well to find that out, and is not asked again (health, detectHTTPProtocolVersion)."""
+        from emu.daemon.queue_proxy.probe_http import ask_http1, get
 
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https"):
-            raise ValueError(f"unsupported protocol scheme {parts.scheme!r}")
-        tls = None
-        if parts.scheme == "https":
-            tls = ssl.create_default_context()
-            tls.check_hostname = False
-            tls.verify_mode = ssl.CERT_NONE
-        port = parts.port or (443 if tls else 80)
-        host = next((value for name, value in own if name.lower() == "host"), parts.netloc)
-        lines = [f"GET {parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/1.1", f"Host: {host}"]
-        lines.append(f"User-Agent: {_AGENT}")
-        lines += sorted(f"{name}: {value}" for name, value in own if name.lower() != "host")
-        lines += ["Accept-Encoding: gzip", "Connection: close", "", ""]
-        async with connected(parts.hostname or "", port, tls=tls, limit=MOST_HEAD_BYTES) as (reader, writer):
-            writer.write("\r\n".join(lines).encode())
-            head = await read_head(reader)
-            return head.status, head.fields.get("location")
+        try:
+            status = await get(ask_http1, url, [], limit_s)
+            if not _is_ready(status):
+                raise ProbeFailedError(_not_ready(status))
+        except ProbeFailedError as why:
+            raise ProbeFailedError(f"failed to run HTTP protocol probe with error: {why}") from None
 
-    # --- HTTP/2
 
-    async def _http2(self, own: list[tuple[str, str]]) -> bool:
-        path = str(self._action.get("path") or "/")
-        headers = [(b"user-agent", _AGENT.encode())]
-        headers += [(name.lower().encode(), value.encode()) for name, value in own]
-        status, _ = await self._ask_http2(b"GET", path.encode(), headers, b"")
-        return 200 <= status < 400
+def _is_ready(status: int) -> bool:
+    return 200 <= status < 400
 
-    async def _grpc(self) -> bool:
-        headers = [(b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"user-agent", _AGENT.encode())]
-        body = request(str(self._action.get("service") or ""))
-        status, answer = await self._ask_http2(b"POST", METHOD, headers, body)
-        # A message whose first field is 1: SERVING.
-        return status == 200 and answer[5:] == b"\x08\x01"
 
-    async def _ask_http2(
-        self, method: bytes, path: bytes, headers: list[tuple[bytes, bytes]], body: bytes
-    ) -> tuple[int, bytes]:
-        from h2 import events
-        from h2.config import H2Configuration
-        from h2.connection import H2Connection
-        from h2.exceptions import ProtocolError
+def _not_ready(status: int) -> str:
+    return f"HTTP probe did not respond Ready, got status code: {status}"
 
-        conn = H2Connection(H2Configuration(client_side=True, header_encoding=None))
-        authority = f"{self._host}:{self._port}".encode()
-        pseudo = [(b":method", method), (b":scheme", b"http"), (b":authority", authority), (b":path", path)]
-        conn.initiate_connection()
-        conn.send_headers(1, pseudo + headers, end_stream=not body)
-        if body:
-            conn.send_data(1, body, end_stream=True)
-        status, answer = 0, b""
-        async with connected(self._host, self._port) as (reader, writer):
-            while True:
-                writer.write(conn.data_to_send())
-                data = await reader.read(65536)
-                if not data:
-                    raise EOFError
-                try:
-                    came = conn.receive_data(data)
-                except ProtocolError as wrong:
-                    raise ValueError(str(wrong)) from wrong
-                for event in came:
-                    if isinstance(event, events.ResponseReceived):
-                        status = next((int(v) for n, v in event.headers or () if n == b":status"), 0)
-                    elif isinstance(event, events.DataReceived):
-                        answer += event.data or b""
-                    elif isinstance(event, events.StreamEnded):
-                        return status, answer
-                    elif isinstance(event, events.StreamReset | events.ConnectionTerminated):
-                        raise EOFError
+
+async def _connect(probe: Readiness, limit_s: float) -> None:
+    where = f"{probe.host}:{probe.port}"
+    if not probe.port.isdigit() or int(probe.port) > 65535:
+        raise ProbeFailedError(f"dial tcp: address {probe.port}: invalid port")
+    try:
+        until = asyncio.get_running_loop().time() + limit_s if limit_s else None
+        await in_time(until, _opened(probe.host or "127.0.0.1", int(probe.port)))
+    except TimeoutError:
+        raise ProbeFailedError(f"dial tcp {where}: i/o timeout") from None
+    except OSError as failed:
+        raise ProbeFailedError(f"dial tcp {where}: {go_words(failed)}") from None
+
+
+async def _opened(host: str, port: int) -> None:
+    async with connected(host, port):
+        pass

@@ -7,6 +7,7 @@ cluster does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -30,6 +31,8 @@ REQUIRED = (
     "SERVING_POD_IP",
 )
 """Absent, one of these ends the start (pkg/queue/sharedmain/main.go, struct config); empty text is accepted."""
+PORTS = ("QUEUE_SERVING_PORT", "QUEUE_SERVING_TLS_PORT", "USER_PORT")
+NANOSECONDS = 1_000_000_000
 CERT_DIR = "/var/lib/knative/certs"
 DRAIN_QUIET_S = 30.0
 """After SIGTERM, this long without a user request before the ports close (drainSleepDuration)."""
@@ -39,7 +42,16 @@ BIND = "0.0.0.0"  # noqa: S104  Knative's listens on every address of the pod
 HEAD_LIMIT_S = 60.0
 """How long a request's head may take (knative.dev/pkg/network/h2c.go, ReadHeaderTimeout)."""
 
+CERT_RELOAD_S = 60.0
+"""How often the mounted certificate is looked at again (pkg/queue/sharedmain/main.go)."""
+
 MOST_INT = 2**63 - 1
+_INT = re.compile(
+    r"[+-]?(?:0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?[0-9])*)"
+)
+"""As Go writes whole numbers in its source, and envconfig reads them (strconv.ParseInt, base 0)."""
+_OCTAL = re.compile(r"^([+-]?)0([0-7]+)$")
+_PORT = re.compile(r"[+-]?[0-9]*")
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
@@ -118,6 +130,7 @@ class Settings(NamedTuple):
     drain_quiet_s: float = DRAIN_QUIET_S
     hijacked_s: float = HIJACKED_S
     head_limit_s: float = HEAD_LIMIT_S
+    cert_reload_s: float = CERT_RELOAD_S
     bind: str = BIND
     defects: frozenset[str] = frozenset()
 
@@ -126,9 +139,8 @@ class Settings(NamedTuple):
         """The settings; SettingsError in the words of Knative's envconfig."""
         read = _Reader(environ)
         concurrency = read.integer("CONTAINER_CONCURRENCY")
-        port = read.port("QUEUE_SERVING_PORT")
-        tls_port = read.port("QUEUE_SERVING_TLS_PORT")
-        user_port = read.port("USER_PORT")
+        for name in PORTS:
+            read.text(name)
         revision_timeout = read.integer("REVISION_TIMEOUT_SECONDS")
         response_start = read.integer("REVISION_RESPONSE_START_TIMEOUT_SECONDS")
         idle = read.integer("REVISION_IDLE_TIMEOUT_SECONDS")
@@ -137,6 +149,7 @@ class Settings(NamedTuple):
         several = read.boolean("ENABLE_MULTI_CONTAINER_PROBES")
         for name in REQUIRED:
             read.text(name)
+        port, tls_port, user_port = (read.port(name) for name in PORTS)
         shown = _observability(environ)
         template = DEFAULT_TEMPLATE if shown.request_log_template is None else shown.request_log_template
         return cls(
@@ -144,9 +157,9 @@ class Settings(NamedTuple):
             port=port,
             tls_port=tls_port,
             user_port=user_port,
-            revision_timeout_s=float(revision_timeout),
-            response_start_timeout_s=float(response_start),
-            idle_timeout_s=float(idle),
+            revision_timeout_s=_seconds(revision_timeout),
+            response_start_timeout_s=_seconds(response_start),
+            idle_timeout_s=_seconds(idle),
             readiness_probe=environ.get("SERVING_READINESS_PROBE", ""),
             http2_auto_detection=detection,
             multi_container_probes=several,
@@ -168,6 +181,7 @@ class Settings(NamedTuple):
             drain_quiet_s=float(environ.get("EMU_DRAIN_QUIET_SECONDS") or DRAIN_QUIET_S),
             hijacked_s=float(environ.get("EMU_HIJACKED_SECONDS") or HIJACKED_S),
             head_limit_s=float(environ.get("EMU_HEAD_LIMIT_SECONDS") or HEAD_LIMIT_S),
+            cert_reload_s=float(environ.get("EMU_CERT_RELOAD_SECONDS") or CERT_RELOAD_S),
             bind=environ.get("EMU_BIND") or BIND,
             defects=_defects(environ.get("EMU_KNATIVE_DEFECTS", "")),
         )
@@ -189,12 +203,12 @@ class _Reader:
         if not text and name not in self._environ:
             return 0
         field_name = "".join(part.capitalize() for part in name.split("_"))
-        digits = text[1:] if text[:1] in ("+", "-") else text
-        if not digits.isascii() or not digits.isdigit():
+        if not _INT.fullmatch(text):
             raise SettingsError(_unreadable(name, field_name, text, "int", "ParseInt", "invalid syntax"))
-        if abs(int(text)) > MOST_INT:
+        value = int(_OCTAL.sub(r"\g<1>0o\2", text.replace("_", "")), 0)
+        if not -MOST_INT - 1 <= value <= MOST_INT:
             raise SettingsError(_unreadable(name, field_name, text, "int", "ParseInt", "value out of range"))
-        return int(text)
+        return value
 
     def boolean(self, name: str) -> bool:
         text = self.text(name)
@@ -210,11 +224,17 @@ class _Reader:
     def port(self, name: str) -> int:
         """Ports are text to Knative; a bad one fails when it is listened on or dialled."""
         text = self.text(name)
-        if not text.isascii() or not text.isdigit():
+        if not _PORT.fullmatch(text):
             raise SettingsError(f"listen tcp: lookup tcp/{text}: unknown port")
-        if int(text) > 65535:
+        value = int(text) if text.strip("+-") else 0
+        if not 0 <= value <= 65535:
             raise SettingsError(f"listen tcp: address {text}: invalid port")
-        return int(text)
+        return value
+
+
+def _seconds(number: int) -> float:
+    """As a time.Duration of Go, which has nanoseconds in 64 bits and wraps around."""
+    return ((number * NANOSECONDS + 2**63) % 2**64 - 2**63) / NANOSECONDS
 
 
 def _unreadable(name: str, field_name: str, text: str, kind: str, function: str, why: str) -> str:

@@ -1,15 +1,20 @@
-"""The TLS port: Knative's certificate, looked at again each minute, with HTTP/2 and HTTP/1.1 to choose from."""
+"""The TLS port: Knative's certificate, looked at again each minute, with HTTP/2 and HTTP/1.1 to choose from.
+
+As pkg/queue/certificate does it: a certificate or key that has changed is taken if the two belong together, and
+otherwise what was read last stays.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import ssl
+from collections.abc import Callable
 
 from emu.daemon.http.server import ALPN
 from emu.daemon.queue_proxy.settings import CURVES, OLDER_SUITES, SettingsError, TlsSettings
 
-RELOAD_S = 60.0
+RELOADED = "Certificate and/or key have changed on disk and were reloaded."
 CERT_NAME, KEY_NAME = "tls.crt", "tls.key"
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -21,7 +26,8 @@ def mounted(folder: str) -> tuple[str, str] | None:
 
 
 def context(cert: str, key: str, wanted: TlsSettings) -> ssl.SSLContext:
-    """For a server with this certificate. SettingsError for a curve that this OpenSSL does not have.
+    """For a server with this certificate. SettingsError for a curve that this OpenSSL does not have; OSError for
+    files that cannot be read, or that hold no pair of certificate and key.
 
     One curve is the only one; of several, the ssl module has no way to pass them to OpenSSL.
     """
@@ -48,18 +54,44 @@ def _prefer(made: ssl.SSLContext, curve: str) -> None:
         ) from None
 
 
-async def keep_fresh(made: ssl.SSLContext, cert: str, key: str) -> None:
-    """Load the certificate again when its file has changed; a bad one leaves the old in place."""
-    from pathlib import Path
+class Watch:
+    """The mounted certificate and key, and whether they are others than before."""
 
-    file = Path(cert)
-    seen = file.stat().st_mtime_ns
-    while True:
-        await asyncio.sleep(RELOAD_S)
+    def __init__(self, cert: str, key: str, wanted: TlsSettings) -> None:
+        self._files = cert, key
+        self._wanted = wanted
+        self._taken: tuple[bytes, ...] = ()
+
+    def first(self) -> ssl.SSLContext:
+        """With what is mounted at the start. SettingsError."""
         try:
-            now = file.stat().st_mtime_ns
-            if now != seen:
-                made.load_cert_chain(cert, key)
-                seen = now
-        except (OSError, ssl.SSLError):
-            continue
+            made = self._changed()
+        except OSError as failed:
+            raise SettingsError(f"failed to create certWatcher: {failed}") from None
+        assert made is not None
+        return made
+
+    async def follow(self, every_s: float, use: Callable[[ssl.SSLContext], None], say: Callable[[str], None]) -> None:
+        """Pass on a context for each pair that comes later, and say so; say what is wrong of one each time."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                made = self._changed()
+            except OSError as failed:
+                say(f"failed to parse certificate: {failed}")
+                continue
+            if made is not None:
+                use(made)
+                say(RELOADED)
+
+    def _changed(self) -> ssl.SSLContext | None:
+        from pathlib import Path  # only who has a certificate pays for the import
+
+        read = tuple(Path(file).read_bytes() for file in self._files)
+        if read == self._taken:
+            return None
+        # A new context: loaded into the old one, half of a bad pair would stay there, and so would a certificate for
+        # another kind of key.
+        made = context(*self._files, self._wanted)
+        self._taken = read
+        return made

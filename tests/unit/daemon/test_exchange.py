@@ -55,7 +55,7 @@ def slots(exchange: Exchange) -> set[str]:
 
 def made_proxy(limit: int, port: int) -> Proxy:
     """What requests to an app on this port share; nobody looks on."""
-    admission = Admission(Breaker(limit), RequestTimeouts(300.0, 0.0, 0.0), Prober("", 0), Log("t"), Draining(0.0))
+    admission = Admission(Breaker(limit), RequestTimeouts(300.0, 0.0, 0.0), Prober(""), Log("t"), Draining(0.0))
     admission.settle()
     return Proxy(admission, AppConnections("127.0.0.1", port, 10))
 

@@ -53,6 +53,7 @@ class TestWords:
             ),
             ("QUEUE_SERVING_PORT", "http", "listen tcp: lookup tcp/http: unknown port"),
             ("QUEUE_SERVING_PORT", "70000", "listen tcp: address 70000: invalid port"),
+            ("QUEUE_SERVING_PORT", "-1", "listen tcp: address -1: invalid port"),
             (
                 "QUEUE_PROXY_TLS_CURVE_PREFERENCES",
                 "X25519,P-256",
@@ -87,6 +88,32 @@ class TestWords:
     def test_whatever_go_takes_for_true_is_true(self, text: str) -> None:
         """strconv.ParseBool."""
         assert Settings.from_environ({**REQUIRED, "ENABLE_HTTP_FULL_DUPLEX": text}).full_duplex
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [("0x10", 16), ("010", 8), ("0_7", 7), ("0b11", 3), ("0O17", 15), ("1_000", 1000), ("+5", 5), ("00", 0)],
+    )
+    def test_numbers_are_written_as_in_gos_source(self, text: str, value: int) -> None:
+        """strconv.ParseInt, base 0."""
+        assert Settings.from_environ({**REQUIRED, "CONTAINER_CONCURRENCY": text}).container_concurrency == value
+
+    @pytest.mark.parametrize("text", ["08", "1__0", "_1", "1_", "5 ", "1e3", "0x", "+", "٣"])
+    def test_what_is_no_number_there_is_none_here(self, text: str) -> None:
+        """Whatever Python takes."""
+        with pytest.raises(SettingsError, match="invalid syntax"):
+            Settings.from_environ({**REQUIRED, "CONTAINER_CONCURRENCY": text})
+
+    def test_a_timeout_too_long_for_go_wraps_around(self) -> None:
+        """It has nanoseconds in 64 bits."""
+        found = Settings.from_environ({**REQUIRED, "REVISION_TIMEOUT_SECONDS": str(2**63 - 1)})
+        assert found.revision_timeout_s == -1.0
+
+    def test_what_is_missing_is_said_before_a_bad_port(self) -> None:
+        """A port is read only where it is listened on."""
+        environ = {**REQUIRED, "QUEUE_SERVING_PORT": "x"}
+        del environ["SERVING_POD"]
+        with pytest.raises(SettingsError, match="required key SERVING_POD missing value"):
+            Settings.from_environ(environ)
 
     def test_less_than_one_is_no_limit(self) -> None:
         """And no error."""
@@ -274,6 +301,24 @@ class TestTls:
         assert wire.read_exactly(9)[3] == frames.SETTINGS
         wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert frames.goaway_frame(0, 1) not in wire.read_to_end()
+
+    def test_a_hello_in_pieces_is_judged_as_a_whole(self, queue_proxy: StartProxy, certificate: Path) -> None:
+        """Once what came first was all that was looked at: an alert was lost, and HTTP was not answered."""
+        port = int(queue_proxy(EMU_CERT_DIR=certificate, QUEUE_SERVING_TLS_PORT=0).event("listening")["tlsPort"])
+        wire = Wire.to(port)
+        for piece in (b"G", b"ET", b" / HTTP/1.1\r\n\r\n"):
+            wire.send(piece)
+            time.sleep(0.05)
+        assert wire.read_to_end() == HTTP_ANSWER
+
+    def test_a_pair_that_cannot_be_loaded_ends_the_start(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """In the real one's words."""
+        for name in ("tls.crt", "tls.key"):
+            (tmp_path / name).write_text("x")
+        assert module.main({**REQUIRED, "EMU_CERT_DIR": str(tmp_path), "QUEUE_SERVING_TLS_PORT": "0"}) == 1
+        assert "failed to create certWatcher" in capsys.readouterr().err
 
     def test_without_one_the_port_stays_closed(self, queue_proxy: StartProxy, tmp_path: Path) -> None:
         """And the log does not name it."""
