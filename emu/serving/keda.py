@@ -32,7 +32,7 @@ class Keda(Hpa):
         period_s = self._asked.controller.scrape_interval / time_scale
         self._prometheus = Prometheus(of.service, list(self._queries.values()), period_s, time_scale)
         self._scaled = scaled(asked, time_scale)
-        self._keda = Policy(self._scaled, now())
+        self._keda = Policy(self._scaled, now(), time_scale)
         self._active: tuple[bool, str] | None = None
         """At the last poll that was recorded: whether a trigger was active, and what was odd."""
 
@@ -42,7 +42,7 @@ class Keda(Hpa):
     def start(self) -> None:
         """Scrapes, polls and syncs count from now."""
         super().start()
-        self._keda = Policy(self._scaled, now())
+        self._keda = Policy(self._scaled, now(), self._time_scale)
         self._prometheus.begin()
 
     def turn(self, live: Sequence[Live]) -> None:

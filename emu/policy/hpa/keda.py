@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from emu.policy.golang import format_float
 from emu.policy.hpa.spec import Behavior, HpaSpec, Metric
 
 POLLING_S = 30.0
@@ -141,7 +142,7 @@ def read(trigger: Trigger, found: Sequence[float]) -> Reading:
     if not math.isfinite(found[0]):
         if trigger.ignore_nulls:
             return Reading(0.0, f"the query's result is {found[0]}, which counts as 0")
-        return Reading(None, f"prometheus query returns {found[0]}")
+        return Reading(None, f"prometheus query returns {format_float(found[0])}")
     return Reading(found[0])
 
 
@@ -168,9 +169,11 @@ def polled(
     *,
     failed: bool = False,
     created_s: float = 0.0,
+    second_s: float = 1.0,
 ) -> Activity:
     """One poll: from none to the first pods, and from the last pods to none after the cooldown. Between them the
     autoscaler decides. `asking` are the triggers that are active, `failed` says that the query of one failed.
+    Kubernetes keeps the times that periods count from in whole seconds, of `second_s` here.
     """
     least, idle = scaled.min_replicas or 0, scaled.idle_replicas
     if asking:
@@ -182,31 +185,37 @@ def polled(
     if failed and (scaled.fallback is None or scaled.fallback.replicas):
         return Activity(None, last_active_s, "no trigger is active, and one failed: KEDA changes nothing")
     if (current > 0 and least == 0) if idle is None else current > idle:
-        return _cooled(scaled, idle or 0, last_active_s, now, created_s)
+        return _cooled(scaled, idle or 0, last_active_s, now, created_s, second_s)
     if idle is None and current < least:
         return Activity(least, last_active_s, f"{current} is below minReplicaCount {least}: to {least}")
     return Activity(None, last_active_s, "no trigger is active: no change")
 
 
-def _cooled(scaled: ScaledObject, to: int, last_active_s: float | None, now: float, created_s: float) -> Activity:
+def _cooled(
+    scaled: ScaledObject, to: int, last_active_s: float | None, now: float, created_s: float, second_s: float
+) -> Activity:
     if last_active_s is None:
-        rest_s = created_s + scaled.initial_cooldown_s - now
+        rest_s = _whole(created_s, second_s) + scaled.initial_cooldown_s - now
         if rest_s < 0:
             return Activity(to, None, f"no trigger is active, and none has been: to {to}")
         return Activity(None, None, f"no trigger is active: initialCooldownPeriod lasts another {rest_s:.3g} s")
-    quiet_s = now - last_active_s
-    if scaled.cooldown_s < quiet_s:
+    rest_s = _whole(last_active_s, second_s) + scaled.cooldown_s - now
+    if rest_s < 0:
         why = (
-            f"no trigger was active for {quiet_s:.3g} s, longer than cooldownPeriod {scaled.cooldown_s:g} s: to {to}"
+            f"no trigger was active for {now - last_active_s:.3g} s, and cooldownPeriod "
+            f"({scaled.cooldown_s:g} s) is over: to {to}"
         )
         return Activity(to, last_active_s, why)
-    rest_s = scaled.cooldown_s - quiet_s
     return Activity(None, last_active_s, f"no trigger is active: cooling down for another {rest_s:.3g} s")
+
+
+def _whole(at_s: float, second_s: float) -> float:
+    return math.floor(at_s / second_s) * second_s
 
 
 def fallen_back(fallback: Fallback, metric: Metric, current: int, ready: int) -> float | None:
     """What stands for a metric that failed more often than failureThreshold: as much as leads to the pods of
-    `fallback`. None where none can.
+    `fallback`, cut off to thousandths. None where none can.
     """
     pods = float(
         {
@@ -220,15 +229,16 @@ def fallen_back(fallback: Fallback, metric: Metric, current: int, ready: int) ->
         if ready == 0:
             return None
         pods /= ready
-    return (metric.target or 0) * pods / 1000
+    return math.trunc((metric.target or 0) * pods) / 1000
 
 
 class Keda:
     """One ScaledObject from its creation on. It polls when `next_poll_s` has come."""
 
-    def __init__(self, scaled: ScaledObject, now: float) -> None:
+    def __init__(self, scaled: ScaledObject, now: float, time_scale: float = 1.0) -> None:
         """`scaled` has its times divided by the time scale already."""
         self.scaled = scaled
+        self._second_s = 1.0 / time_scale
         self._created_s = now
         self._last_active_s: float | None = None
         self._failures = dict.fromkeys((one.metric.name for one in scaled.triggers), 0)
@@ -260,7 +270,14 @@ class Keda:
         failed = any(one.value is None for one in readings.values())
         asking = active(self.scaled, readings)
         made = polled(
-            self.scaled, asking, current, self._last_active_s, now, failed=failed, created_s=self._created_s
+            self.scaled,
+            asking,
+            current,
+            self._last_active_s,
+            now,
+            failed=failed,
+            created_s=self._created_s,
+            second_s=self._second_s,
         )
         self._last_active_s = made.last_active_s
         while self.next_poll_s <= now:

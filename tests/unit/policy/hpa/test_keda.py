@@ -63,6 +63,18 @@ def test_the_last_pods_stay_for_the_cooldown() -> None:
     assert polled(ScaledObject((WAITING,), 2), [], 1, 0.0, 900.0).replicas == 2
 
 
+def test_a_cooldown_counts_from_a_whole_second() -> None:
+    """Kubernetes keeps lastActiveTime in seconds: after ten polls of 30 s the cooldown of 300 s is over, though both
+    polls came 20 ms after a second began; `second_s` is such a second where time is scaled.
+    """
+    scaled = ScaledObject((WAITING,), 0)
+    made = polled(scaled, [], 2, 0.02, 300.02)
+    assert made.replicas == 0
+    assert made.sentence == "no trigger was active for 300 s, and cooldownPeriod (300 s) is over: to 0"
+    assert polled(replace(scaled, cooldown_s=30.0), [], 2, 0.02, 30.019, second_s=0.1).replicas == 0
+    assert polled(replace(scaled, cooldown_s=30.0), [], 2, 0.19, 30.099, second_s=0.1).replicas is None
+
+
 def test_a_deployment_that_was_never_active_goes_at_once() -> None:
     """Unless an initial cooldown keeps it, from the creation of the ScaledObject on."""
     assert polled(ScaledObject((WAITING,), 0), [], 2, None, 1.0).replicas == 0
@@ -130,6 +142,7 @@ def test_a_fallback_takes_the_place_of_failures(behavior: str, value: float) -> 
         0.0,
     )
     assert whole.readings(both, 5, 4)[NAME].value == 4.0 and whole.readings(both, 5, 0)[NAME].value is None
+    assert whole.readings(both, 5, 6)[NAME].value == 2.666  # cut off: rounded up, six pods' shares would be three
 
 
 def test_it_polls_from_its_creation_on() -> None:
