@@ -23,6 +23,12 @@ def int64(value: float) -> int:
     return int(value) if INT64_MIN <= value < -INT64_MIN else INT64_MIN
 
 
+def wrapped(number: int, bits: int) -> int:
+    """A sum, a difference or a product that does not fit, wrapped as Go's is."""
+    half = 1 << (bits - 1)
+    return (number + half) % (2 * half) - half
+
+
 def ceil(value: float) -> float:
     """The next whole number, as a float; infinities and NaN stay."""
     return float(math.ceil(value)) if math.isfinite(value) else value

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emu.policy.autoscaling.numbers import INT32_MAX, ceil, int32, int64
+from emu.policy.autoscaling.numbers import INT32_MAX, ceil, int32, int64, wrapped
 from emu.policy.autoscaling.settings import Annotations, ClusterConfig, settings_for
 from emu.policy.golang import parse_float, parse_seconds
 from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingRules
@@ -59,10 +59,7 @@ def _metric(name: str, target: float) -> Metric:
     if name == "cpu":
         return Metric("cpu", target=int32(ceil(target)))
     if name == "memory":
-        return Metric("memory", type="AverageValue", target=_wrapped(int64(target) * _MIB) * 1000, notation="binary")
+        return Metric(
+            "memory", type="AverageValue", target=wrapped(int64(target) * _MIB, 64) * 1000, notation="binary"
+        )
     return Metric(name, "Pods", "AverageValue", int64(target) * 1000)
-
-
-def _wrapped(number: int) -> int:
-    """A product that overflows 64 bits, wrapped as Go's is."""
-    return (number + 2**63) % 2**64 - 2**63

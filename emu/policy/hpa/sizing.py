@@ -4,12 +4,11 @@ pkg/controller/podautoscaler/horizontal.go, reconcileAutoscaler). Pure: what was
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from emu.policy.autoscaling.numbers import INT32_MAX, INT32_MIN
+from emu.policy.autoscaling.numbers import INT32_MAX, INT32_MIN, ceil, int32, wrapped
 from emu.policy.hpa.replicas import Proposal
 from emu.policy.hpa.spec import DOWN_WINDOW_S, UP_WINDOW_S, HpaSpec, ScalingRules, defaulted
 
@@ -140,7 +139,7 @@ def _stabilized(
 
 def _without_behavior(spec: HpaSpec, current: int, wanted: int) -> _Step:
     """The old rules: at most double, or 4, in a sync."""
-    fastest = int(max(_LIMIT_FACTOR * current, _LIMIT_LEAST))
+    fastest = int32(max(_LIMIT_FACTOR * current, _LIMIT_LEAST))
     if wanted < spec.least:
         return _cut(spec.least, "TooFewReplicas", f"minReplicas {spec.least}")
     if wanted > min(fastest, spec.max_replicas):
@@ -168,12 +167,13 @@ def _by_policies(
     return _Step(wanted, "DesiredWithinRange")
 
 
+# The controller counts in 32 bits: a policy of the largest number that there is wraps around, and allows nothing.
 def _faster(start: int, percent: bool, value: int) -> int:
-    return math.ceil(start * (1 + value / 100)) if percent else start + value
+    return int32(ceil(start * (1 + value / 100))) if percent else wrapped(start + value, 32)
 
 
 def _slower(start: int, percent: bool, value: int) -> int:
-    return int(start * (1 - value / 100)) if percent else start - value
+    return int32(start * (1 - value / 100)) if percent else wrapped(start - value, 32)
 
 
 def _limit(

@@ -68,6 +68,16 @@ def test_a_policy_counts_from_the_size_at_the_start_of_its_period() -> None:
     assert [one.replicas for one in run(HpaSpec(10, behavior=Behavior(least, least)), [9, 1, 1], 4)] == [5, 4, 3]
 
 
+def test_a_policy_beyond_32_bits_allows_nothing() -> None:
+    """The controller adds in 32 bits: the largest number of pods wraps around. As a percentage it does not fit."""
+    for kind in ("Pods", "Percent"):
+        most = ScalingRules((ScalingPolicy(kind, 2**31 - 1, 15.0),))  # type: ignore[arg-type]
+        size = run(HpaSpec(100, behavior=Behavior(up=most)), [30], 300)[-1]
+        assert size.how == "above max"
+        size = run(HpaSpec(1000, behavior=Behavior(up=most)), [900], 300)[-1]
+        assert (size.replicas, size.limit) == (300, "ScaleUpLimit")
+
+
 def test_a_longer_window_up_takes_the_least_of_what_was_proposed() -> None:
     """One high proposal in the window is not followed."""
     calm = HpaSpec(50, behavior=Behavior(ScalingRules(window_s=60.0)))
