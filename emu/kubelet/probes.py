@@ -29,13 +29,15 @@ class Probes:
         self._states: dict[str, ContainerProbes] = {}
         self._due_at: dict[str, float | None] = {}
         """When the next probe of each container is due: of its state, and asked for in each turn of a run."""
+        self._past: dict[str, ContainerProbes] = {}
+        """Of containers that have ended."""
         self._asked: dict[str, tuple[Instance, Mapping[Kind, PodProbe]]] = {}
 
     def begin(self, instance: Instance, probes: Mapping[Kind, PodProbe]) -> None:
         """A container has started."""
         rules = {kind: probe.rule for kind, probe in probes.items()}
         self._asked[instance.container] = (instance, probes)
-        self._set(instance.container, probing.begin(rules, now()))
+        self._set(instance.container, probing.begin(rules, now(), self._past.pop(instance.container, None)))
 
     def _set(self, container: str, state: ContainerProbes) -> None:
         self._states[container] = state
@@ -43,7 +45,8 @@ class Probes:
 
     def forget(self, container: str) -> None:
         """Ask a container no more that has ended."""
-        self._states.pop(container, None)
+        if (state := self._states.pop(container, None)) is not None:
+            self._past[container] = state
         self._due_at.pop(container, None)
 
     def end(self, *, hooks: bool) -> None:

@@ -96,9 +96,22 @@ class ContainerProbes:
         return self.started != (kind == "startup")
 
 
-def begin(rules: Mapping[Kind, ProbeRule], now: float) -> ContainerProbes:
-    """The container was started."""
-    return ContainerProbes({kind: ProbeState(rule, now + rule.initial_delay_s, now) for kind, rule in rules.items()})
+def begin(
+    rules: Mapping[Kind, ProbeRule], now: float, instance_before: ContainerProbes | None = None
+) -> ContainerProbes:
+    """The container was started. A kubelet counts like answers in a row on from one instance to the next, unless they
+    were enough to kill the one before, or to end its startup.
+    """
+    before = {} if instance_before is None else instance_before.probes
+    return ContainerProbes({kind: _begun(kind, rule, now, before.get(kind)) for kind, rule in rules.items()})
+
+
+def _begun(kind: Kind, rule: ProbeRule, now: float, before: ProbeState | None) -> ProbeState:
+    begun = ProbeState(rule, now + rule.initial_delay_s, now)
+    if before is None:
+        return begun
+    settled = before.result is False if kind == "liveness" else kind == "startup" and before.result is not None
+    return replace(begun, last=before.last, in_a_row=0 if settled else before.in_a_row)
 
 
 def due(state: ContainerProbes, now: float, *, frozen: bool = False) -> tuple[ContainerProbes, tuple[Kind, ...]]:

@@ -98,6 +98,24 @@ def test_the_startup_probe_holds_back_the_others() -> None:
     assert set(kinds) == {"liveness", "readiness"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "answers", "then", "doomed"),
+    [
+        ("liveness", "--", "-", True),  # two failures, then it ended of something else: one more is enough
+        ("liveness", "--+", "--", False),
+        ("liveness", "---", "--", False),  # killed for them: they are forgotten
+        ("startup", "--", "-", True),
+        ("startup", "+", "--", False),
+    ],
+)
+def test_answers_in_a_row_count_on_in_the_next_instance(kind: Kind, answers: str, then: str, doomed: bool) -> None:
+    """As the kubelet's worker counts, which lives as long as the pod."""
+    before = answer(begin({kind: ProbeRule()}, 0.0), kind, answers)
+    after = begin({kind: ProbeRule()}, 100.0, before)
+    assert after.doomed is None and after.probes[kind].result is None
+    assert answer(after, kind, then, 101.0).doomed == (kind if doomed else None)
+
+
 def test_the_initial_delay_counts_from_the_start() -> None:
     """Nothing is asked before; then each period."""
     state = begin({"liveness": ProbeRule(initial_delay_s=5, period_s=2)}, 0.0)
