@@ -235,7 +235,8 @@ class Scaling:
         if outcome.pods and before:
             return outcome.why
         if outcome.pods:
-            return "a request came and there was no pod"
+            asked = self._decision is not None and self._decision.desired > 0
+            return "a request came and there was no pod" if asked else outcome.why
         if outcome.condition.reason == TIMED_OUT:
             return f"it did not become ready within {self._given_up_s:g} s"
         return f"no request was under way in the last {self._window_s:g} s"

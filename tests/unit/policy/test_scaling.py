@@ -196,7 +196,7 @@ def test_a_pod_is_never_removed_too_early(
 
 
 def test_min_scale_does_not_keep_a_revision_that_no_route_leads_to() -> None:
-    """It is scaled to zero once its window is empty; with a route again its pods are kept."""
+    """It is scaled to zero once its window is empty; with a route again its pods come back, and not for a request."""
     rule = replace(RULE, min_scale=1)
     kept = Played(rule).until(40.0)
     assert kept.scaling.pods == 1
@@ -205,3 +205,4 @@ def test_min_scale_does_not_keep_a_revision_that_no_route_leads_to() -> None:
     assert gone.until(40.0).scaling.pods == 0
     gone.scaling.route(gone.t, routed=True)
     assert gone.scaling.pods == 1
+    assert gone.scaling.why.endswith("raised to 1 by min-scale")
