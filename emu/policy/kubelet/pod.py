@@ -19,6 +19,8 @@ from emu.policy.kubelet.version import NEWEST, POD_LEVEL, SIDECARS, Version
 
 CRITICAL_PRIORITY = 2_000_000_000
 NODE_CRITICAL = "system-node-critical"
+HUGE_PAGES = "hugepages-"
+"""Resources of that name, one for each size of a page."""
 SYSTEM_CLASSES = {"system-cluster-critical": CRITICAL_PRIORITY, NODE_CRITICAL: CRITICAL_PRIORITY + 1000}
 """The priority classes that Kubernetes makes itself."""
 
@@ -119,7 +121,18 @@ def stored(pod: Pod, version: Version = NEWEST) -> Pod:
     )
     if pod.resources is None:
         return pod
-    return replace(pod, resources=pod_level_defaulted(pod.resources, pod.of_containers.requests))
+    level = _with_huge_pages(pod.resources, pod.of_containers.limits)
+    return replace(pod, resources=pod_level_defaulted(level, pod.of_containers.requests))
+
+
+def _with_huge_pages(level: Resources, limits: Amounts) -> Resources:
+    """Where the pod level names anything, it also has the limits on huge pages that the containers have together."""
+    if not level.requests and not level.limits:
+        return level
+    more = {
+        name: value for name, value in limits.items() if name.startswith(HUGE_PAGES) and name not in level.requests
+    }
+    return Resources(level.requests, {**more, **level.limits})
 
 
 def _parts(pod: Pod) -> tuple[list[Resources], list[Init]]:

@@ -94,3 +94,12 @@ def test_cpu_shares_and_weight(asked: tuple[Asked, ...], shares: int, weight: in
     cgroup = pod(*asked).cgroup(best_effort=False)
     assert (cgroup.cpu_shares, cgroup.cpu_weight) == (shares, weight)
     assert cpu_weight(cpu_shares(pod(*asked).effective.requests.get("cpu", 0))) == weight
+
+
+def test_the_pod_level_takes_over_the_limits_on_huge_pages() -> None:
+    """Where it names anything at all; it has limits then, so the requests that it lacks are the containers'."""
+    huge = "hugepages-2Mi"
+    app = Container("a", Resources({"cpu": 100, "memory": 64, huge: 4}, {huge: 4}))
+    made = stored(Pod([app], resources=Resources({"cpu": 300}))).resources
+    assert made == Resources({huge: 4, "memory": 64, "cpu": 300}, {huge: 4})
+    assert stored(Pod([app], resources=Resources())).resources == Resources()
