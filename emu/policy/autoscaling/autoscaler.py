@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from emu.policy.autoscaling.decider import Decider, Decision
-from emu.policy.autoscaling.scaler import Facts, Outcome, Scaler
+from emu.policy.autoscaling.scaler import Facts, Outcome, Scaler, activators_for
 from emu.policy.autoscaling.settings import Settings
 from emu.policy.autoscaling.timing import Timing
 
@@ -111,5 +111,7 @@ class Autoscaler:
             self._look_at = now
         if outcome.probe_on:
             self._look_at = now + self.timing.probe_every_s
-        self.ready = min(self.ready, self.pods)
+        if self.ready > self.pods:
+            self.ready = self.pods  # those that go are ready no more, and the reconciler looks at that at once
+            outcome = outcome._replace(activators=activators_for(self.settings, self.ready))
         return outcome

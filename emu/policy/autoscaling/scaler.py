@@ -24,6 +24,7 @@ MESSAGES = {
     "": "",
 }
 
+IS_KEPT = "kept at 1: scale to zero is off"
 IS_ACTIVATING, WAS_ACTIVATING = "not changed while it is activating", "not changed, for it was activating until now"
 
 Active = Literal["activating", "active", "inactive"]
@@ -109,7 +110,7 @@ def to_zero(
     if want != 0:
         return Zero(want, True)
     if not settings.scale_to_zero:
-        return Zero(1, True, "kept at 1: scale to zero is off")
+        return Zero(1, True, IS_KEPT)
     if active == "activating":
         limit_s = settings.progress_deadline_s + timing.activation_buffer_s
         if for_s > limit_s:
@@ -232,9 +233,19 @@ class Scaler:
         )
 
     def why(self, decision: Decision) -> str:
-        """A decision in a sentence, and what the bounds make of it."""
+        """A decision that changes nothing, in a sentence: what the bounds make of it, and why there is a pod yet."""
         limited = bounded(*bounds(self.settings, self.initialized), decision.desired)
-        return ", ".join([*decision.reasons(self.origin), *self._bound_words(decision.desired, limited)])
+        steps = [*decision.reasons(self.origin), *self._bound_words(decision.desired, limited)]
+        return ", ".join([*steps, self._last_pod_words()] if limited == 0 and self.pods else steps)
+
+    def _last_pod_words(self) -> str:
+        if not self.settings.scale_to_zero:
+            return IS_KEPT
+        return {
+            "activating": IS_ACTIVATING,
+            "active": f"kept until it was active for {self.settings.stable_window_s:g} s",
+            "inactive": "inactive: the last pod goes at a later look",
+        }[self.condition.active]
 
     def _bound_words(self, want: int, limited: int) -> list[str]:
         if want == UNKNOWN and limited <= 0:

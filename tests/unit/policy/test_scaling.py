@@ -206,3 +206,21 @@ def test_min_scale_does_not_keep_a_revision_that_no_route_leads_to() -> None:
     gone.scaling.route(gone.t, routed=True)
     assert gone.scaling.pods == 1
     assert gone.scaling.why.endswith("raised to 1 by min-scale")
+
+
+def test_a_decision_for_no_pod_says_why_there_is_one_yet() -> None:
+    """Also where nothing is looked at: active for too short a time, or retained."""
+    busy = Played(replace(RULE, window_s=20.0)).until(10.0)
+    assert "wanted 0 = ceil(0 / 70), kept until it was active for 20 s" in {
+        one.why for one in busy.scaling.verdicts()
+    }
+    retained = Played(replace(RULE, retention_s=30.0)).until(25.0)
+    words = {one.why for one in retained.scaling.verdicts()}
+    assert "wanted 0 = ceil(0 / 70), inactive: the last pod goes at a later look" in words
+
+
+def test_the_activators_are_those_for_the_pods_that_are_left() -> None:
+    """Three for a burst of 211, and four while a pod takes another hundred."""
+    made = Played(replace(RULE, burst_capacity=211.0)).until(40.25).scaling.verdicts()
+    assert {one.activators for one in made if one.ready and one.pods} == {4}
+    assert made[-1].pods == 0 and made[-1].activators == 3
