@@ -36,7 +36,7 @@ name: it
 question: What?
 pod:
   deploymentMode: Standard
-  app: { port: 9000, readinessProbe: { httpGet: { path: /ok } } }
+  app: { port: 9000, readinessProbe: { httpGet: { path: /ok } }, resources: { requests: { cpu: 100m } } }
   autoscaling: { class: hpa, horizontalPodAutoscaler: { maxReplicas: 2 } }
 """
 
