@@ -68,9 +68,27 @@ class DownstreamConnection(Turns, asyncio.BufferedProtocol):
                 return
         elif state >= LINGERING or (state is FRESH and self._is_http2(data)):
             return
-        else:
+        elif state is not BEGUN or not self._passes_on(data):
             self.feed(data)
+        else:
+            return
         self.advance()
+
+    def _passes_on(self, data: bytes) -> bool:
+        """Take in a piece amid a body of known length, as `feed` and `advance` would, without their looking: of the
+        request whose turn it is and whose answer has not begun. Most of a large body comes in such pieces.
+        """
+        exchange, left = self.current, self._left
+        if exchange is None or not exchange.flowing or exchange is not self._tail or len(data) >= left:
+            return False
+        if self._in_head or self._chunks is not None or self._leftover is not None:
+            return False
+        self._left = left - len(data)
+        exchange.received += len(data)
+        exchange.body(data)
+        if self.state is not BEGUN:  # it failed over this
+            self.advance()
+        return True
 
     def _read_alone(self, data: bytes) -> Exchange | None:
         """Take in what was read; if that is one request and nothing else, it, which needs no settling."""

@@ -83,12 +83,16 @@ class Scripted(Exchange):
         super().__init__(conn, head)
         self.prompt = prompt
         self.begun = 0
+        self.came = b""
         self.over = False
 
     def begin(self) -> None:
         self.begun += 1
         if self.prompt:
             self.act("answer")
+
+    def body(self, data: bytes) -> None:
+        self.came += data
 
     def abandoned(self) -> None:
         assert not self.over
@@ -233,5 +237,31 @@ def test_a_client_that_leaves_while_its_answer_is_held_back_reads_no_more_slowly
         assert connected.conn.full
         connected.hang_up()
         assert Stuck.count == before
+
+    asyncio.run(play())
+
+
+@settings(max_examples=100, deadline=None)
+@given(sizes=st.lists(st.integers(1, 3000), max_size=12), pauses=st.booleans())
+def test_a_body_comes_whole_in_whatever_pieces(sizes: list[int], pauses: bool) -> None:
+    """Once and in order, also where its reader pauses between them; the request behind it has its turn after it."""
+
+    async def play() -> None:
+        connected = Connected(full_duplex=False, http2=False, prompt=False)
+        body = bytes(range(250)) * 36
+        connected.coming = POST + body + REQUESTS[0]
+        connected.read(len(POST))
+        first = connected.requests[0]
+        for size in [*sizes, *[1 << 20] * 4]:
+            first.act("take_body")
+            connected.read(size)
+            if pauses and not first.body_done:
+                first.act("leave_body")
+                assert connected.pipe.paused
+        assert (first.came, first.received, first.body_done) == (body, len(body), True)
+        first.act("answer")
+        connected.read(1 << 20)
+        assert [one.head.target for one in connected.requests] == [b"/long", b"/plain"]
+        assert connected.conn.current is connected.requests[1]
 
     asyncio.run(play())
