@@ -18,7 +18,7 @@ from emu.report.topics.never_ready import headlines as never_ready
 from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.preemptions import PREEMPTIONS
 from emu.report.topics.registry import in_words
-from emu.report.topics.requests import TOO_SLOW, answers_headline, bound_headline, failures_headline
+from emu.report.topics.requests import TOO_SLOW, answers_headline, bound_headline, failed_of_all, failures_headline
 from emu.report.topics.run import serious_notes
 from emu.report.topics.stalls import stall_headline
 from emu.report.words import NO_KILL, capital, of_limit
@@ -60,7 +60,10 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     if study.kills:
         # Of those that were in flight at the kill it has their number.
         answers = failures_headline(study) if study.kills[0].in_flight else answers_headline(study)
-        return "; ".join([kill_headline(study), *answers])
+        # Requests to a container that was not killed failed for what held that one back.
+        killed_ones = {kill.container for kill in study.kills}
+        others = hindered(study, killed_ones) if failed_of_all(study) else []
+        return "; ".join([kill_headline(study), *others, *answers])
     if said := exits_headline(study, summary):
         # A revision that was never ready has the end of its app as the reason.
         clauses = [*(never_ready(study) or said), *stall_headline(study), *hindered(study)]

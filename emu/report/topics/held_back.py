@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from emu.report.entry import Entry
 from emu.report.topics.topic import Column, Figures, Listing, Name, Note, Part, Size, Topic, View, pod_section
@@ -13,12 +13,13 @@ from emu.study.stalls import stalls
 from emu.units import format_seconds
 
 
-def hindered(study: Study) -> list[str]:
-    """For a headline: what slowed containers, and is not reported with a stall."""
+def hindered(study: Study, without: Collection[str] = ()) -> list[str]:
+    """For a headline: what slowed containers (but for those `without`), and is not reported with a stall."""
     mentioned = {(stall.container, stall.why) for stall in stalls(study)}
     of_containers = [
         describe(name, one)
         for name in study.containers
+        if name not in without
         for one in held_back(study, name)
         if hinders(one) and (name, one.by) not in mentioned
     ]

@@ -352,3 +352,15 @@ def test_files_that_another_container_had_in_the_page_cache_are_not_read_again(t
     headline = summary["verdict"]["headline"]
     assert "69 MiB of which the page cache had held before and dropped" in headline and "again" not in headline
     assert "which it had written, or another container had held" in said
+
+
+def test_what_held_a_container_back_that_was_not_killed_is_in_the_headline_of_a_kill(tmp_path: Path) -> None:
+    """Requests to it failed for that, and not for the kill of another one."""
+    run = _begun(tmp_path, memory_max=128 * MIB)
+    run.advance(9.0, {"app": {"throttled_usec": 6e6}, "queue-proxy": {"throttled_usec": 5e6}})
+    run.requests(5, 2.0, 2.1, done_s=8.0, error="timeout")
+    run.oom("queue-proxy")
+    summary, _ = _reported(run)
+    headline = summary["verdict"]["headline"]
+    assert "; app was throttled by cpu.max for 6.0 s; all 5 requests were given up" in headline
+    assert "queue-proxy was throttled" not in headline
