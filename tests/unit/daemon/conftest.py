@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy
+from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy, app_with
 from tests.unit.daemon.loads import Runs
 
 
@@ -48,9 +48,7 @@ def shared() -> Iterator[tuple[Daemon, FakeApp]]:
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Daemon]:
     """An app with an empty data directory at tmp_path."""
-    variables = {"DATA_DIR": str(tmp_path), "EMU_APP_GRACE_SECONDS": "10"}
-    daemon = Daemon("emu.daemon.app", ["--port", "0", "--host", "127.0.0.1"], variables)
-    with closing(daemon):
+    with closing(app_with(tmp_path)) as daemon:
         yield daemon
 
 

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,12 @@ from emu.conformance.suite import BASE
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 120.0
 """How long anything that must happen may take on a busy machine."""
-REQUIRED = {**BASE, "QUEUE_SERVING_TLS_PORT": "8112", "USER_PORT": "1", "EMU_DRAIN_QUIET_SECONDS": "0.1"}
+REQUIRED = {**BASE, "USER_PORT": "1", "EMU_CERT_DIR": "/nowhere", "EMU_DRAIN_QUIET_SECONDS": "0.1"}
 """Environment of a queue-proxy that starts."""
+
+
+_PERIODS_S = (1, 4, 16, 64)
+_AT_REST_S = 0.03
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
@@ -30,6 +36,23 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
         assert time.monotonic() < until, f"never came: {what}"
         time.sleep(0.005)
     return value
+
+
+def in_time(attempt: Callable[[FakeApp, int], None], *late: type[Exception]) -> None:
+    """Play what must be done before a timer runs out: `attempt` with an app of its own and the timer's period.
+
+    On a busy machine a short timer runs out too soon, which proves nothing. What fails is played again with a longer
+    one; what fails with the longest is wrong. `late` are errors, beside a failed assertion, that come of being late.
+    """
+    for period_s in _PERIODS_S:
+        with closing(FakeApp()) as app:
+            try:
+                attempt(app, period_s)
+            except (AssertionError, OSError, *late):
+                if period_s == _PERIODS_S[-1]:
+                    raise
+            else:
+                return
 
 
 class Wire:
@@ -48,17 +71,23 @@ class Wire:
         return cls(socket.create_connection(("127.0.0.1", port)))
 
     def _more(self) -> bytes:
-        """What is there to read next; nothing at the end.
+        """What is there to read next; nothing at the end, and a reset counts as one.
 
         queue-proxy dials again where an app does not accept within 50 ms (Knative's DialWithBackOff), as on a busy
         machine: a connection to an app that ends before its first byte is not the one that is meant.
         """
-        while not (more := self.sock.recv(65536)) and self._listener is not None:
+        while not (more := self._received()) and self._listener is not None:
             self.sock.close()
             self.sock = self._listener.accept()[0]
             self.sock.settimeout(DEADLINE_S)
         self._listener = None
         return more
+
+    def _received(self) -> bytes:
+        try:
+            return self.sock.recv(65536)
+        except ConnectionResetError:
+            return b""
 
     def send(self, data: bytes) -> None:
         """Send all of it."""
@@ -170,9 +199,23 @@ class FakeApp:
     """A listening socket that the test serves by hand."""
 
     def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        place = self._bound(0)
+        self._free = weakref.finalize(self, place.close)  # the port stays ours while nobody listens there
+        self.port = int(place.getsockname()[1])
+        self.listen()
+
+    @staticmethod
+    def _bound(port: int) -> socket.socket:
+        made = socket.socket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(("127.0.0.1", port))
+        return made
+
+    def listen(self) -> None:
+        """Listen, as from the beginning; again after `close`."""
+        self.listener = self._bound(self.port)
+        self.listener.listen(4096)
         self.listener.settimeout(DEADLINE_S)
-        self.port = int(self.listener.getsockname()[1])
 
     def accept(self) -> Wire:
         """The next connection."""
@@ -190,8 +233,13 @@ class FakeApp:
             self.listener.settimeout(DEADLINE_S)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Listen no more: whoever dials is refused."""
         self.listener.close()
+
+    def leave(self) -> None:
+        """Listen no more, and let another have the port."""
+        self.close()
+        self._free()
 
 
 class Daemon:
@@ -229,16 +277,23 @@ class Daemon:
         """The process."""
         return self.process.pid
 
-    def event(self, name: str) -> dict[str, Any]:
-        """The first log line of this event; waits for it."""
+    def line(self, which: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        """The first log line of which this is true; waits for it."""
 
         def found() -> dict[str, Any] | None:
-            line = next((line for line in self.lines if line.get("event") == name), None)
-            assert line or self.process.poll() is None, f"it ended: {self.stderr()}"
+            ended = self.process.poll() is not None
+            if ended:
+                self._reader.join(DEADLINE_S)  # its last lines may not have been read yet
+            line = next(filter(which, self.lines), None)
+            assert line or not ended, f"it ended: {self.stderr()}"
             return line
 
-        found_line: dict[str, Any] = wait_for(found, f"event {name}")
-        return found_line
+        line: dict[str, Any] = wait_for(found, what)
+        return line
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The first log line of this event; waits for it."""
+        return self.line(lambda line: line.get("event") == name, f"event {name}")
 
     @property
     def port(self) -> int:
@@ -257,14 +312,21 @@ class Daemon:
         raise AssertionError(f"no {field} in status")
 
     def settle(self) -> None:
-        """Wait until its processor time stands still: it has taken what there is, or every buffer is full."""
-        last = ""
-        for _ in range(40):
-            now = Path(f"/proc/{self.pid}/schedstat").read_text().rsplit(maxsplit=1)[0]
-            if now == last:
-                return
-            last = now
-            time.sleep(0.05)
+        """Wait until it sleeps and goes on sleeping: it has taken what there is, or every buffer is full.
+
+        One that only waits for a processor, or is stopped, does not sleep.
+        """
+        wait_for(self._rests, "it to have nothing left to do")
+
+    def _rests(self) -> bool:
+        before = self._slept()
+        time.sleep(_AT_REST_S)
+        return before is not None and self._slept() == before
+
+    def _slept(self) -> str | None:
+        """Its processor time and how often it was scheduled, if it sleeps."""
+        state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2][0]
+        return Path(f"/proc/{self.pid}/schedstat").read_text() if state == "S" else None
 
     def send(self, line: str) -> None:
         """Write a line to its standard input."""
@@ -277,8 +339,10 @@ class Daemon:
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """Wait for its end; its exit status."""
-        return self.process.wait(DEADLINE_S)
+        """Wait for its end, and until all that it logged is among `lines`; its exit status."""
+        status = self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        return status
 
     def stderr(self) -> str:
         """What it wrote to standard error; only once it has ended."""
@@ -296,14 +360,15 @@ class Daemon:
                 pipe.close()
 
 
+def app_with(folder: Path) -> Daemon:
+    """An app whose data directory this is."""
+    variables = {"DATA_DIR": str(folder), "EMU_APP_GRACE_SECONDS": "10"}
+    return Daemon("emu.daemon.app", ["--port", "0", "--host", "127.0.0.1"], variables)
+
+
 def port_of(daemon: Daemon, what: str) -> int:
     """Where a page is served."""
-
-    def found() -> dict[str, Any] | None:
-        lines = (line for line in daemon.lines if line.get("event") == "serves" and line["what"] == what)
-        return next(lines, None)
-
-    return int(wait_for(found, f"{what} to be served")["port"])
+    return int(daemon.line(lambda one: one.get("event") == "serves" and one["what"] == what, what)["port"])
 
 
 StartProxy = Callable[..., Daemon]

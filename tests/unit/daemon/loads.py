@@ -33,7 +33,7 @@ class Runs:
         descriptor at which it asks for samples.
         """
         plan = self._folder / "plan.json"
-        plan.write_text(LoadPlan("127.0.0.1", port, phases, **{"drain_s": 1.0, **fields}).to_json())
+        plan.write_text(LoadPlan("127.0.0.1", port, phases, **{"drain_s": 60.0, **fields}).to_json())
         args = ["--plan", str(plan), "--out", str(self.out)]
         args += [] if parent is None else ["--parent", str(parent)]
         args += ["--met"] if follows else []

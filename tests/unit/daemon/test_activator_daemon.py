@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +18,7 @@ from emu.messages.endpoints import ActivatorReport, Endpoint, Endpoints
 from emu.record.events import EventLog, Note, PodLoad, RequestsForwarded, RequestsHeld, read_events
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec
-from tests.unit.daemon.daemon_wire import Head, Wire, wait_for
+from tests.unit.daemon.daemon_wire import DEADLINE_S, Head, Wire, wait_for
 
 GET = b"GET /%d HTTP/1.1\r\nHost: shop.example.com\r\n\r\n"
 OK = (
@@ -69,7 +68,7 @@ class QueueProxy:
                     wire.close()
                     return
                 self.asked.append(head)
-                self.go.wait(20)
+                self.go.wait(DEADLINE_S)
                 wire.send(self.say_first + OK)
         except (AssertionError, OSError):
             return
@@ -156,10 +155,8 @@ def front(tmp_path: Path) -> Iterator[Start]:
 def test_requests_wait_for_a_pod_and_all_go_to_it_in_order(front: Start, pod: QueueProxy) -> None:
     """None is answered before there is a pod that is ready; then each is, and how warm the start was is said."""
     there = front(containerConcurrency=1)
-    clients = []
-    for number in range(5):
-        clients.append(there.ask(number))
-        wait_for(lambda: there.until("report"), "a word of it")
+    clients = [there.ask(number) for number in range(5)]
+    wait_for(lambda: _waiting(there) == 5, "all have arrived")
     there.point(pod, start="warm-disk")
     assert all(client.quiet() for client in clients)
     pod.ready = True
@@ -314,6 +311,7 @@ def test_a_client_that_hangs_up_gives_its_place_free(front: Start, pod: QueuePro
     there.point(pod)
     assert stays.read_head().status == 200
     assert pod.paths == [b"/2"]
+    wait_for(lambda: len(there.held()) == 2, "both are on record")
     assert [event.outcome for event in there.held()] == ["abandoned", "forwarded"]
 
 
@@ -455,8 +453,7 @@ def test_one_that_is_killed_is_started_again(front: Start, pod: QueueProxy) -> N
     port, pid = there.activator.port, there.activator._helper.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    while there.activator._helper.status is None:
-        time.sleep(0.01)
+    wait_for(lambda: there.activator._helper.status is not None, "its end")
     there.reports.clear()
     there.until("ready")
     assert there.activator.port == port

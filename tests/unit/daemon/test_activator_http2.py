@@ -14,7 +14,7 @@ from emu.messages.endpoints import Endpoint, Endpoints
 from emu.record.events import RequestsForwarded, read_events
 from emu.record.rundir import RunDir
 from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, StartProxy, wait_for
-from tests.unit.daemon.test_activator_daemon import Front
+from tests.unit.daemon.test_activator_daemon import Front, _waiting
 
 OFTEN = 6
 """More than the two times after which a message is known."""
@@ -88,7 +88,7 @@ def test_calls_go_to_the_pods_and_say_who_asks(there: Front, app: tuple[_Service
     with grpc.insecure_channel(f"127.0.0.1:{there.activator.port}") as channel:
         echo = channel.unary_unary("/t.T/Echo")
         first = echo.future(b"cold", timeout=DEADLINE_S)
-        wait_for(lambda: there.until("report").waiting, "it waits")
+        wait_for(lambda: _waiting(there), "it waits")
         point(there, *pods, start="warm-disk")
         assert first.result() == b"cold"
         assert dict(first.initial_metadata())["x-emu-start"] == "warm-disk"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from emu.daemon.app.work import RefusedWorkError, check, read_file
 from emu.messages.work import Work
 from emu.policy.app_metrics import IN_FLIGHT
 from emu.policy.promql.text import samples_of
-from tests.unit.daemon.daemon_wire import ROOT, Daemon, Head, wait_for
+from tests.unit.daemon.daemon_wire import ROOT, Daemon, FakeApp, Head, app_with, in_time, wait_for
 
 MIB = 1 << 20
 
@@ -52,11 +53,7 @@ def test_a_request_makes_the_app_unhealthy(app: Daemon) -> None:
     assert health(app) == (503, b"unhealthy\n")
     assert ask(app, Work())[0].status == 200
     ask(app, Work(unhealthy_for=0.05))
-    for _ in range(600):
-        if health(app)[0] == 200:
-            break
-        time.sleep(0.05)
-    assert health(app)[0] == 200
+    wait_for(lambda: health(app)[0] == 200, "it to be healthy again")
 
 
 def test_prometheus_finds_the_usual_metrics(app: Daemon) -> None:
@@ -181,8 +178,11 @@ def test_a_child_that_is_killed_makes_a_500_and_the_app_lives(app: Daemon, numbe
 
 
 def _children(app: Daemon) -> list[int]:
-    tasks = Path(f"/proc/{app.pid}/task").glob("*/children")
-    return [int(pid) for task in tasks for pid in task.read_text().split()]
+    found: list[str] = []
+    for task in Path(f"/proc/{app.pid}/task").iterdir():
+        with suppress(OSError):  # a thread that has ended since
+            found += (task / "children").read_text().split()
+    return [int(pid) for pid in found]
 
 
 def _resident(pid: int) -> int:
@@ -264,13 +264,17 @@ def test_a_file_is_written_to_its_length(app: Daemon, tmp_path: Path) -> None:
 
 def test_burning_cpu_uses_the_cpu_and_leaves_the_loop_free(app: Daemon) -> None:
     """Another request is answered meanwhile."""
-    wire = app.connect()
-    begun = time.monotonic()
-    wire.send(f"GET /?{Work(cpu=2).to_query()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-    assert ask(app, Work())[0].status == 200
-    assert wire.quiet()
-    assert wire.read_head().status == 200
-    assert time.monotonic() - begun >= 2
+
+    def play(_: FakeApp, period_s: int) -> None:
+        wire = app.connect()
+        begun = time.monotonic()
+        wire.send(f"GET /?{Work(cpu=period_s).to_query()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert ask(app, Work())[0].status == 200
+        assert wire.quiet()
+        assert wire.read_head().status == 200
+        assert time.monotonic() - begun >= period_s
+
+    in_time(play)
 
 
 def test_an_answer_has_the_length_and_status_asked_for(app: Daemon) -> None:
@@ -379,13 +383,18 @@ def test_work_survives_its_query() -> None:
     assert Work.from_query(work.to_query()) == work
 
 
-def test_work_ends_with_its_client(app: Daemon) -> None:
+def test_work_ends_with_its_client(tmp_path: Path) -> None:
     """A client that leaves ends a sleep, and what was to follow is not done."""
-    wire = app.connect()
-    wire.send(b"GET /?sleep=0.2&exit=7 HTTP/1.1\r\nHost: x\r\n\r\n")
-    wire.close()
-    head, _ = app.connect().ask(b"GET /?sleep=0.6 HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert head.status == 200
+
+    def play(_: FakeApp, period_s: int) -> None:  # it must have left before the sleep is over
+        with closing(app_with(tmp_path)) as app:
+            wire = app.connect()
+            query = Work(sleep=0.2 * period_s, exit=7).to_query()
+            wire.send(f"GET /?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            wire.close()
+            assert ask(app, Work(sleep=0.6 * period_s))[0].status == 200
+
+    in_time(play)
 
 
 @pytest.mark.parametrize("work", ["sleep=0.2", "cpu=0.1", "hold=1048576&sleep=0.1"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy, wait_for
+from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy, in_time, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -62,29 +62,30 @@ def test_a_full_queue_is_recorded_with_who_was_there(queue_proxy: StartProxy, fa
 
 
 @pytest.mark.parametrize(
-    ("variables", "reason"),
+    ("variable", "reason"),
     [
-        ({"REVISION_TIMEOUT_SECONDS": 1}, "response-timeout"),
-        ({"REVISION_RESPONSE_START_TIMEOUT_SECONDS": 1}, "response-start-timeout"),
-        ({"REVISION_IDLE_TIMEOUT_SECONDS": 1}, "idle-timeout"),
+        ("REVISION_TIMEOUT_SECONDS", "response-timeout"),
+        ("REVISION_RESPONSE_START_TIMEOUT_SECONDS", "response-start-timeout"),
+        ("REVISION_IDLE_TIMEOUT_SECONDS", "idle-timeout"),
     ],
 )
-def test_the_timer_that_ran_out_is_named(
-    queue_proxy: StartProxy, fake_app: FakeApp, variables: dict[str, int], reason: str
-) -> None:
+def test_the_timer_that_ran_out_is_named(queue_proxy: StartProxy, variable: str, reason: str) -> None:
     """504: which of the three, how long it is, and that the second request waited all the while."""
-    proxy = queue_proxy(CONTAINER_CONCURRENCY=1, **variables)
-    clients = [proxy.connect() for _ in range(2)]
-    clients[0].send(GET)
-    app = fake_app.accept()
-    app.read_until(b"\r\n\r\n")
-    clients[1].send(GET)
-    assert [client.read_head().status for client in clients] == [504, 504]
-    line = ended(proxy, reason, 2)
-    assert (line["status"], line["period_s"]) == (504, 1)
-    (_, waited, _, in_app), (_, waited_too, _, in_app_too) = line["each"]
-    assert waited == 0 and in_app > 0 and waited_too > (in_app_too or 0)
-    app.close()
+
+    def play(fake_app: FakeApp, period_s: int) -> None:
+        proxy = queue_proxy(USER_PORT=fake_app.port, CONTAINER_CONCURRENCY=1, **{variable: period_s})
+        clients = [proxy.connect() for _ in range(2)]
+        clients[0].send(GET)
+        app = fake_app.accept()
+        app.read_until(b"\r\n\r\n")
+        clients[1].send(GET)
+        assert [client.read_head().status for client in clients] == [504, 504]
+        line = ended(proxy, reason, 2)
+        assert (line["status"], line["period_s"]) == (504, period_s)
+        (_, waited, _, in_app), (_, waited_too, _, in_app_too) = line["each"]
+        assert waited == 0 and in_app > 0 and waited_too > (in_app_too or 0)
+
+    in_time(play)
 
 
 def test_a_client_that_leaves_and_a_wait_are_recorded(queue_proxy: StartProxy, fake_app: FakeApp) -> None:

@@ -62,7 +62,6 @@ def both() -> Iterator[tuple[Daemon, Recorder]]:
 def _alive(daemon: Daemon) -> None:
     """It answers, which with one place it does only if every place was given back."""
     client = daemon.connect()
-    client.sock.settimeout(10)
     head, body = client.ask(b"GET /alive HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (head.status, body) == (200, b"/alive")
     client.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, Wire, wait_for
+from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, Wire, in_time, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: app\r\n\r\n"
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: app\r\nUser-Agent: kube-probe/1.31\r\nK-Network-Probe: queue\r\n\r\n"
@@ -217,23 +217,26 @@ def test_a_pause_of_unknown_outcome_ends_the_stretch_of_requests(
     assert freezer.asked == ["resume", "pause", "pause", "resume", "pause"]
 
 
-def test_a_resume_that_keeps_failing_is_said(
-    start: Callable[..., Daemon], freezer: FakeFreezer, fake_app: FakeApp
-) -> None:
+def test_a_resume_that_keeps_failing_is_said(start: Callable[..., Daemon], freezer: FakeFreezer) -> None:
     """503 after the patience, with the daemon's own words; it was tried more than once, and the app saw nothing."""
-    proxy = start(EMU_FREEZER_PATIENCE_SECONDS="1")
-    frozen(proxy, freezer, fake_app)
-    freezer.answers["resume"] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 9\r\n\r\nno engine"
-    client = ask(proxy)
-    head = client.read_head()
-    assert head.status == 503
-    assert b"not resumed within 1 s: the freezer says 500: no engine" in client.read_body(head)
-    assert freezer.asked.count("resume") > 1
-    assert fake_app.untouched()
-    del freezer.answers["resume"]
-    again = ask(proxy)
-    answer(fake_app)
-    assert again.read_head().status == 200
+
+    def play(fake_app: FakeApp, period_s: int) -> None:
+        freezer.answers.clear()
+        proxy = start(USER_PORT=fake_app.port, EMU_FREEZER_PATIENCE_SECONDS=period_s)
+        frozen(proxy, freezer, fake_app)
+        freezer.answers["resume"] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 9\r\n\r\nno engine"
+        client = ask(proxy)
+        head = client.read_head()
+        assert head.status == 503
+        assert b"not resumed within %d s: the freezer says 500: no engine" % period_s in client.read_body(head)
+        assert freezer.asked.count("resume") > 1
+        assert fake_app.untouched()
+        del freezer.answers["resume"]
+        again = ask(proxy)
+        answer(fake_app)
+        assert again.read_head().status == 200
+
+    in_time(play)
 
 
 def test_a_restarted_daemon_is_asked_again(
@@ -268,16 +271,15 @@ def test_an_app_that_is_not_ready_is_not_paused(
     start: Callable[..., Daemon], freezer: FakeFreezer, fake_app: FakeApp
 ) -> None:
     """While it starts: queue-proxy asks its readiness first, and pauses nothing until it is."""
-    port = fake_app.port
     fake_app.close()
-    probe = json.dumps({"tcpSocket": {"port": port, "host": "127.0.0.1"}, "periodSeconds": 1})
+    probe = json.dumps({"tcpSocket": {"port": fake_app.port, "host": "127.0.0.1"}, "periodSeconds": 1})
     proxy = start(SERVING_READINESS_PROBE=probe)
     freezer.until("resume")
     client = ask(proxy)
     assert client.read_head().status == 502
     assert freezer.asked == ["resume"]
-    with closing(socket.create_server(("127.0.0.1", port))):
-        freezer.until("resume", "pause")
+    fake_app.listen()
+    freezer.until("resume", "pause")
 
 
 def test_asked_to_end_it_resumes_the_app(

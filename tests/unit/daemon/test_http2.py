@@ -14,7 +14,7 @@ import pytest
 
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.h2_frames import ErrorCodes
-from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, StartProxy, Wire, wait_for
+from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, StartProxy, Wire, in_time, wait_for
 
 CHUNK = b"x" * 16384
 
@@ -332,18 +332,24 @@ class TestFrames:
         assert _status(client.until(h2.events.ResponseReceived)) == 200
         client.until(h2.events.StreamEnded)
 
-    def test_a_timeout_ends_an_answer_in_good_order(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+    def test_a_timeout_ends_an_answer_in_good_order(self, queue_proxy: StartProxy) -> None:
         """Its text is appended, also where the head promised more."""
-        wire = queue_proxy(REVISION_TIMEOUT_SECONDS="1").connect()
-        block = frames.encode([(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")])
-        wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames.settings_frame({}))
-        wire.send(frames.frame(frames.HEADERS, 5, 1, block))
-        app = fake_app.accept()
-        app.read_until(b"SM\r\n\r\n")
-        app.send(frames.settings_frame({}))
-        block = frames.encode([(b":status", b"200"), (b"content-length", b"6000")])
-        app.send(frames.frame(frames.HEADERS, 4, _asked(app), block))
-        wire.read_until(frames.data_head(15, 0, 1) + b"request timeout" + frames.data_head(0, 1, 1))
+
+        def play(fake_app: FakeApp, period_s: int) -> None:
+            wire = queue_proxy(USER_PORT=fake_app.port, REVISION_TIMEOUT_SECONDS=period_s).connect()
+            pairs = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")]
+            wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames.settings_frame({}))
+            wire.send(frames.frame(frames.HEADERS, 5, 1, frames.encode(pairs)))
+            app = fake_app.accept()
+            app.read_until(b"SM\r\n\r\n")
+            app.send(frames.settings_frame({}))
+            block = frames.encode([(b":status", b"200"), (b"content-length", b"6000")])
+            app.send(frames.frame(frames.HEADERS, 4, _asked(app), block))
+            said = wire.read_until(b"request timeout")
+            assert said.endswith(frames.data_head(15, 0, 1) + b"request timeout")
+            assert wire.read_exactly(frames.HEAD_BYTES) == frames.data_head(0, 1, 1)
+
+        in_time(play)
 
     def test_an_app_that_goes_away_for_a_fault_is_not_asked_again(
         self, queue_proxy: StartProxy, fake_app: FakeApp

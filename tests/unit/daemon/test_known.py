@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from emu.daemon.http.known import LONGEST_BYTES, MOST, Known
 from emu.files.profiles import load_profile
-from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy, Wire, port_of, wait_for
+from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy, Wire, in_time, port_of, wait_for
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\nX-Mine: 1\r\n\r\n"
 DATED = b"Content-Type: text/plain\r\nDate: Sun, 22 Nov 2026 03:00:00 GMT\r\n"
@@ -236,13 +236,17 @@ class TestRequests:
             line = counted % (status, times)
             wait_for(lambda: line in page.ask(GET_METRICS)[1].decode(), line)  # noqa: B023  asked before the next
 
-    def test_its_timeout_runs(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+    def test_its_timeout_runs(self, queue_proxy: StartProxy) -> None:
         """A known request gets 504 as any other."""
-        client = queue_proxy(REVISION_TIMEOUT_SECONDS=4).connect()
-        app = made_known(client, fake_app)
-        app.read_until(b"\r\n\r\n")
-        head = client.read_head()
-        assert (head.status, client.read_body(head)) == (504, b"request timeout")
+
+        def play(fake_app: FakeApp, period_s: int) -> None:
+            client = queue_proxy(USER_PORT=fake_app.port, REVISION_TIMEOUT_SECONDS=period_s).connect()
+            app = made_known(client, fake_app)
+            app.read_until(b"\r\n\r\n")
+            head = client.read_head()
+            assert (head.status, client.read_body(head)) == (504, b"request timeout")
+
+        in_time(play)
 
     def test_the_last_answer_before_the_end_says_so(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """A known answer is not used for it."""

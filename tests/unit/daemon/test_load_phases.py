@@ -137,7 +137,7 @@ def test_a_body_of_ones_own_goes_out_as_it_is(runs: Runs, fake_app: FakeApp) -> 
     whole = RequestSpec("POST", "/", {"Content-Type": "x/y"}, body_bytes=1000, content=encoded)
     slow = RequestSpec("POST", "/", body_bytes=1000, content=encoded, send_rate=4000.0)
     for spec in (whole, slow):
-        load = runs.start(fake_app.port, phase(size=1, request=spec), drain_s=20.0)
+        load = runs.start(fake_app.port, phase(size=1, request=spec), drain_s=60.0)
         wire = fake_app.accept()
         head = wire.read_head()
         assert head.get("content-length") == "1000"
@@ -150,7 +150,7 @@ def test_a_body_of_ones_own_goes_out_as_it_is(runs: Runs, fake_app: FakeApp) -> 
 def test_a_slow_reader_takes_its_time(runs: Runs, app: Daemon) -> None:
     """The answer is there at once, and its end is read when the rate allows."""
     slow = RequestSpec(path="/?answer=20000", read_rate=40_000.0)
-    runs.run(app.port, phase(size=2, request=slow), drain_s=20.0)
+    runs.run(app.port, phase(size=2, request=slow), drain_s=60.0)
     sent = {record["id"]: record["sent"] for record in runs.records("sent")}
     done = runs.records("done")
     assert [(record["status"], record["bytes"]) for record in done] == [(200, 20_000)] * 2
@@ -160,7 +160,7 @@ def test_a_slow_reader_takes_its_time(runs: Runs, app: Daemon) -> None:
 def test_a_slow_reader_holds_up_the_server(runs: Runs, fake_app: FakeApp) -> None:
     """It is the other side that keeps what the client does not read: not all of 64 MiB can be sent."""
     slow = RequestSpec(read_rate=10_000.0)
-    load = runs.start(fake_app.port, phase(size=1, request=slow), drain_s=20.0)
+    load = runs.start(fake_app.port, phase(size=1, request=slow), drain_s=60.0)
     wire = fake_app.accept()
     wire.read_head()
     wire.sock.settimeout(1.0)

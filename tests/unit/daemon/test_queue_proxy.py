@@ -11,7 +11,7 @@ import time
 import pytest
 
 from emu.daemon.queue_proxy import main as module
-from tests.unit.daemon.daemon_wire import DEADLINE_S, REQUIRED, Daemon, FakeApp, StartProxy, Wire, wait_for
+from tests.unit.daemon.daemon_wire import DEADLINE_S, REQUIRED, Daemon, FakeApp, StartProxy, Wire, in_time, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -266,16 +266,15 @@ class TestForwarding:
             app.send(OK)
             assert client.read_head().status == 200
 
-    def test_a_client_that_leaves_its_request_open_is_no_leak(
-        self, queue_proxy: StartProxy, fake_app: FakeApp
-    ) -> None:
+    @pytest.mark.parametrize("how", ["the client leaves", "timeout", "the app breaks"])
+    def test_a_client_that_leaves_its_request_open_is_no_leak(self, queue_proxy: StartProxy, how: str) -> None:
         """An answer that waits for the request's end goes with the client, with a timeout, with the app."""
-        begun = CHUNKED_POST + b"1\r\na\r\n"
-        for how in ("the client leaves", "timeout", "the app breaks"):
-            timeout_s = 6 if how == "timeout" else 300
-            proxy = queue_proxy(CONTAINER_CONCURRENCY=1, REVISION_TIMEOUT_SECONDS=timeout_s)
+
+        def play(fake_app: FakeApp, period_s: int) -> None:
+            timeout_s = period_s if how == "timeout" else 300
+            proxy = queue_proxy(USER_PORT=fake_app.port, CONTAINER_CONCURRENCY=1, REVISION_TIMEOUT_SECONDS=timeout_s)
             client = proxy.connect()
-            client.send(begun)
+            client.send(CHUNKED_POST + b"1\r\na\r\n")
             app = fake_app.accept()
             app.read_until(b"\r\n\r\n1\r\na\r\n")
             app.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
@@ -292,7 +291,9 @@ class TestForwarding:
             client = proxy.connect()
             client.send(GET)
             serve_one(fake_app)
-            assert client.read_head().status == 200, how
+            assert client.read_head().status == 200
+
+        in_time(play)
 
     def test_what_is_read_for_a_refusal_is_not_kept(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """A hundred refused uploads of 200 kB each, none of which ends: 20 MB came, and hardly any of it stays."""
@@ -301,7 +302,7 @@ class TestForwarding:
         for client in inside:
             client.send(GET)
         running = fake_app.accept()
-        proxy.settle()
+        _probe(proxy)  # answered after all of those were read
         refused = [proxy.connect() for _ in range(100)]
         before = proxy.memory("VmRSS")
         for client in refused:
@@ -505,42 +506,54 @@ def _probe(proxy: Daemon, header: bytes = b"queue") -> tuple[int, bytes]:
 class TestTimeouts:
     """The three timers, known by what happens before what."""
 
-    def test_nothing_sent_yet_is_a_504_on_a_kept_connection(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+    def test_nothing_sent_yet_is_a_504_on_a_kept_connection(self, queue_proxy: StartProxy) -> None:
         """And the app's connection is closed."""
-        client = queue_proxy(REVISION_TIMEOUT_SECONDS=1).connect()
-        begun = time.monotonic()
-        client.send(GET)
-        app = fake_app.accept()
-        app.read_until(b"\r\n\r\n")
-        answer = client.read_head()
-        assert time.monotonic() - begun >= 1
-        assert answer.first == "HTTP/1.1 504 Gateway Timeout"
-        assert answer.get("content-type") == "text/plain; charset=utf-8"
-        assert "x-content-type-options" not in answer.headers
-        assert client.read_body(answer) == b"request timeout"
-        assert app.is_closed()
-        client.send(GET)
-        serve_one(fake_app)
-        assert client.read_head().status == 200
 
-    def test_a_chunked_answer_that_has_begun_ends_cleanly_with_the_text(
-        self, queue_proxy: StartProxy, fake_app: FakeApp
-    ) -> None:
+        def play(fake_app: FakeApp, period_s: int) -> None:
+            client = queue_proxy(USER_PORT=fake_app.port, REVISION_TIMEOUT_SECONDS=period_s).connect()
+            begun = time.monotonic()
+            client.send(GET)
+            app = fake_app.accept()
+            app.read_until(b"\r\n\r\n")
+            answer = client.read_head()
+            assert time.monotonic() - begun >= period_s
+            assert answer.first == "HTTP/1.1 504 Gateway Timeout"
+            assert answer.get("content-type") == "text/plain; charset=utf-8"
+            assert "x-content-type-options" not in answer.headers
+            assert client.read_body(answer) == b"request timeout"
+            assert app.is_closed()
+            client.send(GET)
+            serve_one(fake_app)
+            assert client.read_head().status == 200
+
+        in_time(play)
+
+    def test_a_chunked_answer_that_has_begun_ends_cleanly_with_the_text(self, queue_proxy: StartProxy) -> None:
         """Status 200, and the client cannot see it."""
-        client = queue_proxy(REVISION_TIMEOUT_SECONDS=1).connect()
-        client.send(GET)
-        app, _ = serve_one(fake_app, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-        answer = client.read_head()
-        assert (answer.status, client.read_body(answer)) == (200, b"abcrequest timeout")
-        assert app.is_closed()
 
-    def test_an_answer_with_a_length_is_cut_short(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        def play(fake_app: FakeApp, period_s: int) -> None:
+            client = queue_proxy(USER_PORT=fake_app.port, REVISION_TIMEOUT_SECONDS=period_s).connect()
+            client.send(GET)
+            app, _ = serve_one(fake_app, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            answer = client.read_head()
+            assert (answer.status, client.read_body(answer)) == (200, b"abcrequest timeout")
+            assert app.is_closed()
+
+        in_time(play)
+
+    def test_an_answer_with_a_length_is_cut_short(self, queue_proxy: StartProxy) -> None:
         """The text within the promised length, then the end."""
-        client = queue_proxy(REVISION_TIMEOUT_SECONDS=1).connect()
-        client.send(GET)
-        app, _ = serve_one(fake_app, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
-        assert client.read_to_end().endswith(b"\r\n\r\nabcrequest timeout")
-        assert app.is_closed()
+
+        def play(fake_app: FakeApp, period_s: int) -> None:
+            client = queue_proxy(USER_PORT=fake_app.port, REVISION_TIMEOUT_SECONDS=period_s).connect()
+            client.send(GET)
+            app, _ = serve_one(fake_app, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+            head = client.read_head()
+            assert head.status == 200
+            assert client.read_to_end() == b"abcrequest timeout"
+            assert app.is_closed()
+
+        in_time(play)
 
     def test_the_wait_in_the_queue_counts(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """A waiter whose time is up gets its 504 and never reaches the app."""
@@ -554,19 +567,22 @@ class TestTimeouts:
         assert second.read_head().status == 504
         assert app.is_closed()
 
-    def test_a_first_byte_in_time_satisfies_the_response_start_timeout(
-        self, queue_proxy: StartProxy, fake_app: FakeApp
-    ) -> None:
+    def test_a_first_byte_in_time_satisfies_the_response_start_timeout(self, queue_proxy: StartProxy) -> None:
         """A silent request ends with 504; one that has begun outlives it."""
-        proxy = queue_proxy(REVISION_RESPONSE_START_TIMEOUT_SECONDS=1)
-        begun, silent = proxy.connect(), proxy.connect()
-        begun.send(GET)
-        app, _ = serve_one(fake_app, b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
-        silent.send(GET)
-        assert silent.read_head().status == 504
-        app.send(b"def")
-        answer = begun.read_head()
-        assert begun.read_body(answer) == b"abcdef"
+
+        def play(fake_app: FakeApp, period_s: int) -> None:
+            proxy = queue_proxy(USER_PORT=fake_app.port, REVISION_RESPONSE_START_TIMEOUT_SECONDS=period_s)
+            begun, silent = proxy.connect(), proxy.connect()
+            begun.send(GET)
+            app, _ = serve_one(fake_app, b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
+            silent.send(GET)
+            assert silent.read_head().status == 504
+            app.send(b"def")
+            answer = begun.read_head()
+            assert answer.status == 200
+            assert begun.read_body(answer) == b"abcdef"
+
+        in_time(play)
 
     def test_a_timeout_of_nought_is_at_once(self, queue_proxy: StartProxy) -> None:
         """REVISION_TIMEOUT_SECONDS=0."""

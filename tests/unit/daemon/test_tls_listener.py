@@ -14,7 +14,7 @@ from emu.daemon.http import tls_listener
 from emu.daemon.http.tls_listener import TlsListener
 
 LOOKS = 50
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 class _Counting(socket.socket):

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server, ServerConnection, serve
 
-from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, StartProxy
+from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, StartProxy, in_time
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: thing\r\n\r\n",
@@ -28,7 +28,7 @@ def echo() -> Iterator[Server]:
         for message in connection:
             connection.send(message)
 
-    with serve(back, "127.0.0.1", 0, max_size=None) as server:
+    with serve(back, "127.0.0.1", 0, max_size=None, open_timeout=DEADLINE_S, ping_interval=None) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -36,8 +36,10 @@ def echo() -> Iterator[Server]:
         thread.join()
 
 
-def _through(proxy: Daemon) -> str:
-    return f"ws://127.0.0.1:{proxy.port}/chat"
+def _through(proxy: Daemon) -> ClientConnection:
+    """A websocket on which nothing is late."""
+    address = f"ws://127.0.0.1:{proxy.port}/chat"
+    return connect(address, max_size=None, proxy=None, open_timeout=DEADLINE_S, ping_interval=None)
 
 
 class TestWebsockets:
@@ -46,7 +48,7 @@ class TestWebsockets:
     def test_messages_pass_both_ways_of_any_size(self, queue_proxy: StartProxy, echo: Server) -> None:
         """A short one and eight MiB."""
         proxy = queue_proxy(USER_PORT=echo.socket.getsockname()[1])
-        with connect(_through(proxy), max_size=None, proxy=None) as client:
+        with _through(proxy) as client:
             for message in ("hello", b"x" * (8 << 20)):
                 client.send(message)
                 assert client.recv(timeout=DEADLINE_S) == message
@@ -57,10 +59,10 @@ class TestWebsockets:
         opened = threading.Event()
 
         def second() -> None:
-            with connect(_through(proxy), proxy=None, open_timeout=DEADLINE_S):
+            with _through(proxy):
                 opened.set()
 
-        with connect(_through(proxy), proxy=None) as first:
+        with _through(proxy) as first:
             thread = threading.Thread(target=second)
             thread.start()
             first.send("still here")
@@ -71,18 +73,22 @@ class TestWebsockets:
 
     def test_the_revision_timeout_cuts_it(self, queue_proxy: StartProxy, echo: Server) -> None:
         """However busy it is."""
-        proxy = queue_proxy(USER_PORT=echo.socket.getsockname()[1], REVISION_TIMEOUT_SECONDS=3)
-        begun = time.monotonic()
-        with connect(_through(proxy), proxy=None) as client, pytest.raises(ConnectionClosed):
-            while time.monotonic() - begun < DEADLINE_S:
-                client.send("busy")
-                client.recv(timeout=DEADLINE_S)
-        assert 2.9 < time.monotonic() - begun < DEADLINE_S
+
+        def play(_: FakeApp, period_s: int) -> None:
+            proxy = queue_proxy(USER_PORT=echo.socket.getsockname()[1], REVISION_TIMEOUT_SECONDS=period_s)
+            begun = time.monotonic()
+            with _through(proxy) as client, pytest.raises(ConnectionClosed):
+                while time.monotonic() - begun < DEADLINE_S:
+                    client.send("busy")
+                    client.recv(timeout=DEADLINE_S)
+            assert period_s <= time.monotonic() - begun < DEADLINE_S
+
+        in_time(play, InvalidStatus)
 
     def test_it_may_go_on_for_a_while_after_sigterm(self, queue_proxy: StartProxy, echo: Server) -> None:
         """The process ends when it is closed."""
         proxy = queue_proxy(USER_PORT=echo.socket.getsockname()[1])
-        with connect(_through(proxy), proxy=None) as client:
+        with _through(proxy) as client:
             proxy.term()
             assert proxy.event("stopping")["hijacked"] == 1
             client.send("goodbye")
@@ -92,7 +98,7 @@ class TestWebsockets:
     def test_but_not_for_ever(self, queue_proxy: StartProxy, echo: Server) -> None:
         """60 s in Knative."""
         proxy = queue_proxy(USER_PORT=echo.socket.getsockname()[1], EMU_HIJACKED_SECONDS=0.3)
-        with connect(_through(proxy), proxy=None) as client:
+        with _through(proxy) as client:
             proxy.term()
             with pytest.raises(ConnectionClosed):
                 client.recv(timeout=DEADLINE_S)
