@@ -165,7 +165,10 @@ class RunDir:
 
     def container_logs(self, container: str) -> list[Path]:
         """The output of every instance of a container, in all pods; each pod's in order."""
-        found = self.logs.rglob(f"{_inside(container)}.*.log")
+        name = f"{_inside(container)}.*.log"
+        # No deeper, and through no link: a folder that somebody put there may have a whole machine below it.
+        folders = [] if self.logs.is_symlink() else [self.logs, *_folders(self.logs)]
+        found = (path for folder in folders for path in folder.glob(name))
         return sorted(found, key=lambda path: (str(path.parent), len(path.name), path.name))
 
     def create(self, *, variants: bool = False) -> None:
@@ -197,10 +200,11 @@ class RunDir:
             self.processes.mkdir()
             self._set_room_aside()
         except OSError as error:
+            why = no_room(error, self.path)  # before there is room again
             shutil.rmtree(self.path, ignore_errors=True)
             raise EmuError(
                 f"cannot record into {self.path}",
-                f"{error.strerror or error}",
+                why,
                 f"{_first(error)}, or use --out DIR to name another folder",
             ) from error
 
@@ -226,15 +230,31 @@ class RunDir:
         except OSError as error:
             raise EmuError(
                 f"cannot write {path}",
-                error.strerror or str(error),
+                no_room(error, path.parent),
                 f"{_first(error)}, then: emu report {self.path}",
             ) from error
+
+
+def no_room(error: OSError, place: Path) -> str:
+    """Why nothing can be written there, in words: a disk may have room and no inode."""
+    words = error.strerror or str(error)
+    with suppress(OSError):
+        if error.errno == errno.ENOSPC and os.statvfs(place).f_files and not os.statvfs(place).f_favail:
+            return f"{words}: it has no free inode, which each file needs one of (df -i)"
+    return words
 
 
 def _first(error: OSError) -> str:
     """What to do about a file that cannot be written, before it is tried again."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return "free space there" if full else "see to it that a file can be written there"
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        return [path for path in place.iterdir() if path.is_dir() and not path.is_symlink()]
+    except OSError:
+        return []
 
 
 def _inside(name: str) -> str:

@@ -46,14 +46,18 @@ def finish(run: RunDir, out: Path | None = None, library: str | None = None) -> 
     each variant. `library` is where the page finds the chart library; by default the page contains it.
     """
     run.release()
+    return _finish(run, out, library, run.has_variants())
+
+
+def _finish(run: RunDir, out: Path | None, library: str | None, with_variants: bool) -> RunReport:
     # Charts are slow to import, and `emu show` needs none.
     from emu.report.page.render import plotly_script, render_html
 
-    if run.has_variants():
+    if with_variants:
         from emu.report.compare.page import render_comparison
 
         run.write_whole(run.library, plotly_script())
-        report = _compared(run, lambda variant: finish(variant, library=relative(run.library, variant.path)))
+        report = _compared(run, lambda one: _finish(one, None, relative(run.library, one.path), False))
         shared = run.library.name if out is None else None
         page = render_comparison(run, report.studies, report.summary, shared)
     else:
@@ -72,8 +76,11 @@ def relative(path: Path, folder: Path) -> str:
 
 def look(run: RunDir) -> RunReport:
     """The results of a run, freshly computed. It writes no file."""
-    if run.has_variants():
-        return _compared(run, look)
+    return _compared(run, _look_at_one) if run.has_variants() else _look_at_one(run)
+
+
+def _look_at_one(run: RunDir) -> RunReport:
+    """Whatever else lies in it: a variant has none of its own."""
     study, summary = study_and_summary(run)
     return RunReport(summary, study)
 

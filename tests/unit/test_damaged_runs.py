@@ -441,3 +441,31 @@ def test_a_torn_end_is_no_damage(tmp_path: Path) -> None:
     run = fake_runs.cut_off(tmp_path / "run")
     text = CliRunner().invoke(main, ["show", str(run.path), "--json"]).stdout
     assert not [note for note in json.loads(text)["notes"] if "damaged" in note["what"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("logs", "/"),
+        ("logs", "."),
+        ("variants", "."),
+        ("variants", "/"),
+        ("processes", "/etc"),
+        ("events.jsonl", "/dev/zero"),
+        ("requests.jsonl", "/dev/stdin"),
+        ("samples.raw.zst", "/proc/self/mem"),
+        ("kmsg.log", "/etc/passwd"),
+        ("scenario.yaml", "scenario.yaml"),
+        ("summary.json", "/nowhere"),
+    ],
+)
+def test_a_link_in_a_run_leads_no_command_astray(good: list[Path], tmp_path: Path, name: str, target: str) -> None:
+    """Out of the run, in circles, or to a device without an end: what is no part of a record is not read as one."""
+    run = tmp_path / "run"
+    shutil.copytree(good[0], run)
+    if (run / name).is_dir():
+        shutil.rmtree(run / name)
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(target)
+    for words in (("show",), ("journal", "--all"), ("pods",)):
+        assert play(run, words) == "", words

@@ -11,7 +11,7 @@ import pytest
 from emu.errors import EmuError
 from emu.files import outfile
 from emu.record.events import EventLog, Note
-from emu.record.rundir import RESERVE_BYTES, RunDir, cannot_record
+from emu.record.rundir import RESERVE_BYTES, RunDir, cannot_record, no_room
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,29 @@ def test_a_record_whose_place_another_file_took_is_gone(tmp_path: Path) -> None:
     for number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
         assert "alone" in cannot_record(os.strerror(number)).fix
     assert "alone" in cannot_record(str(log.failure.strerror)).fix
+
+
+def test_a_disk_without_inodes_is_not_said_to_lack_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel has one word for both, and `df` shows free space."""
+    facts = os.statvfs(tmp_path)
+    full = os.statvfs_result((*facts[:5], 100, 0, 0, *facts[8:]))
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert no_room(error, tmp_path) == "No space left on device"
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    assert "df -i" in no_room(error, tmp_path)
+    assert no_room(OSError(errno.EROFS, "Read-only file system"), tmp_path) == "Read-only file system"
+
+
+def test_logs_are_found_in_their_folders_alone(tmp_path: Path) -> None:
+    """Of each pod, and of runs from before each pod had one; not below, and not through a link."""
+    run = RunDir(tmp_path / "run")
+    run.create()
+    for place in (run.logs, run.logs / "pod", run.logs / "pod" / "deeper", tmp_path / "elsewhere"):
+        place.mkdir(exist_ok=True)
+        (place / "app.0.log").touch()
+    (run.logs / "link").symlink_to(tmp_path / "elsewhere")
+    assert run.container_logs("app") == [run.logs / "app.0.log", run.logs / "pod" / "app.0.log"]
+    run.logs.rename(tmp_path / "logs")
+    assert run.container_logs("app") == []
+    run.logs.symlink_to(tmp_path / "logs")
+    assert run.container_logs("app") == []
