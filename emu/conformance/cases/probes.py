@@ -28,6 +28,22 @@ PROBERS = tuple(
 
 NETWORK_PROBES: tuple[Case, ...] = (
     Case(
+        "probe-connect",
+        "A probe is one by whatever method, and CONNECT ends the connection",
+        (ask(PROBE_UA, b"K-Network-Probe: queue", line=b"CONNECT /x HTTP/1.1"),),
+        (Answer(200, b"queue"),),
+        reached=0,
+        closed=True,
+    ),
+    Case(
+        "probe-head-hash",
+        "An empty answer to HEAD has no length",
+        (ask(b"K-Network-Probe: probe", b"K-Network-Hash: abc", line=b"HEAD / HTTP/1.1"),),
+        (Answer(200, b"", {"k-network-hash": "abc"}, lacks=("content-length",), to="HEAD"),),
+        reached=0,
+        closed=False,
+    ),
+    Case(
         "probe-value",
         "A prober must say queue",
         (ask(PROBE_UA, b"K-Network-Probe: activator"),),

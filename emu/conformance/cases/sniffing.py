@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.conformance.case import Answer, Case
+from emu.conformance.case import Answer, Case, Do, Pause
 from emu.conformance.cases.wire import EMPTY, TEXT, answered, ask
 
 _KINDS = (
@@ -50,4 +50,22 @@ NOT_SNIFFED: tuple[Case, ...] = (
     ),
 )
 
-CASES = (*SNIFFED, *NOT_SNIFFED)
+SLOW: tuple[Case, ...] = (
+    Case(
+        "sniff-slow",
+        "The type of an answer of known length is guessed by what has gathered, not by its first piece",
+        (ask(),),
+        (Answer(200, b"<html>x", {"content-type": "text/html; charset=utf-8"}),),
+        app=(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<ht", Pause(0.2), b"ml>x"),
+    ),
+    Case(
+        "answer-breaks-off-late",
+        "What has left the handler's buffer of 2,048 bytes reaches the client, though the answer breaks off",
+        (ask(),),
+        (Answer(200, b"x" * 2100, cut=True),),
+        app=(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n" + b"x" * 2100, Pause(0.1), Do.CLOSE),
+        closed=True,
+    ),
+)
+
+CASES = (*SNIFFED, *NOT_SNIFFED, *SLOW)

@@ -11,6 +11,10 @@ _ALPN = 16
 _HTTP = (b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO")
 _FATAL = b"\x15\x03\x01\x00\x02\x02"
 _PROTOCOL_VERSION, _RECORD_OVERFLOW = b"\x46", b"\x16"
+_BEFORE_VERSION = (_PROTOCOL_VERSION, b"\x0a", b"\x32", b"\x50")
+"""What is wrong before a version is chosen: the version, an unexpected message, one that cannot be decoded, Go's own
+error.
+"""
 NO_APPLICATION_PROTOCOL = b"\x15\x03\x03\x00\x02\x02\x78"
 HTTP_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 """What Go's server answers a client that speaks HTTP without TLS (net/http, conn.serve)."""
@@ -31,7 +35,15 @@ def refusal(first: bytes) -> bytes | None:
         return b""
     if int.from_bytes(first[3:5], "big") > MOST_RECORD_BYTES:
         return _FATAL + _RECORD_OVERFLOW
-    return None
+    ends = first[0] == _ALERT and len(first) > RECORD_BYTES + 1 and (first[5] == 2 or first[6] == 0)
+    return b"" if ends else None  # its own alert, fatal or close_notify, is not answered
+
+
+def as_go_says(alert: bytes) -> bytes:
+    """An alert of OpenSSL's to a first message, in a record of the version that crypto/tls gives it: the oldest, as
+    long as none was chosen.
+    """
+    return b"\x15\x03\x01" + alert[3:] if alert[:1] == b"\x15" and alert[-1:] in _BEFORE_VERSION else alert
 
 
 def needed(first: bytes) -> int:

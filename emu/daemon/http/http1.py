@@ -353,23 +353,18 @@ def date() -> bytes:
 
 
 def answer_head(
-    status: int, length: int, extra: bytes = b"", connection: bytes = b"", minor: int = 1, guessed: bytes = b""
+    status: int, length: int | None, extra: bytes = b"", connection: bytes = b"", minor: int = 1, guessed: bytes = b""
 ) -> bytes:
-    """The head of emu's own answer; `extra` is whole header lines, `connection` that header's value if any.
+    """The head of emu's own answer; `extra` is whole header lines, `connection` that header's value if any. Without a
+    `length` nothing is said of one, as of an empty answer to HEAD.
 
     The order is that of Go's net/http: the handler's own headers, then Date, Content-Length, a `guessed` type, then
     Connection.
     """
     tail = guessed + (b"Connection: %b\r\n\r\n" % connection if connection else b"\r\n")
-    return b"HTTP/1.%d %d %b\r\n%bDate: %b\r\nContent-Length: %d\r\n%b" % (
-        minor,
-        status,
-        reason(status),
-        extra,
-        date(),
-        length,
-        tail,
-    )
+    if length is not None:
+        tail = b"Content-Length: %d\r\n%b" % (length, tail)
+    return b"HTTP/1.%d %d %b\r\n%bDate: %b\r\n%b" % (minor, status, reason(status), extra, date(), tail)
 
 
 TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
@@ -388,7 +383,12 @@ def whole_answer(request: Head, status: int, body: bytes, headers: bytes, last: 
     connection = connection_value(minor, last)
     shown = b"" if request.method == b"HEAD" else body
     guessed = TEXT if body and not headers else b""
-    return answer_head(status, len(body), headers, connection, minor, guessed) + shown
+    return answer_head(status, known_length(request, body), headers, connection, minor, guessed) + shown
+
+
+def known_length(request: Head, body: bytes) -> int | None:
+    """Of emu's own answer: Go's server knows none of one to HEAD that nothing was written of."""
+    return len(body) if body or request.method != b"HEAD" else None
 
 
 def refusal(status: int, detail: str = "") -> bytes:

@@ -156,4 +156,5 @@ def _alert(context: ssl.SSLContext, first: bytes) -> bytes:
         return b""
     except ssl.SSLError:
         pass
-    return says.read()
+    said_alert = says.read()
+    return client_hello.as_go_says(said_alert)

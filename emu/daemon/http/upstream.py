@@ -16,6 +16,9 @@ MAX_IDLE_UNLIMITED = 1000
 """Idle connections kept when containerConcurrency is 0 (transports.go)."""
 
 
+BROKEN = "net/http: HTTP/1.x transport connection broken"
+
+
 class DialError(Exception):
     """The app cannot be reached; the text is what Go's net package says."""
 
@@ -125,4 +128,4 @@ def broken_words(connection: UpstreamConnection, why: Exception | None) -> str:
             return "read: connection reset by peer"
         host, port = connection.server
         return f"read tcp {connection.ours[0]}:{connection.ours[1]}->{host}:{port}: read: connection reset by peer"
-    return "EOF" if why is None else f"net/http: HTTP/1.x transport connection broken: {why}"
+    return "EOF" if why is None else f"{BROKEN}: {why}"

@@ -7,16 +7,24 @@ from emu.daemon.http.forward import AnswerHead
 
 ANSWER_BUFFER_BYTES = 4096
 """Of an answer with a known length, less than this is held back until more comes or it ends (Go's bufio.Writer)."""
+HANDLER_BUFFER_BYTES = 2048
+"""And before that, less than this: what is in there yet is lost where the answer breaks off, and a type is guessed by
+what leaves it first (net/http, bufferBeforeChunkingSize).
+"""
 
 
 class AnswerWriter:
     """Frames an answer; what it has gathered is taken to be written. The head waits for the body's first bytes."""
 
-    __slots__ = ("_headed", "_out", "begun", "head")
+    __slots__ = ("_buffered", "_first", "_headed", "_out", "begun", "head")
 
     def __init__(self, head: AnswerHead) -> None:
         self.head = head
         self._headed = False
+        self._first: list[bytes] = []
+        """Of a known length, before the head."""
+        self._buffered = 0
+        """So many of the last bytes are in the handler's buffer."""
         self._out: list[bytes] = []
         self.begun = False
         """Something of it was taken."""
@@ -25,7 +33,28 @@ class AnswerWriter:
         """The head, unless it is put already; `first` is what of the body is known, `ended` that nothing follows."""
         if not self._headed:
             self._headed = True
-            self._out.append(self.head.render(first, ended))
+            known = b"".join((*self._first, first))
+            self._out += (self.head.render(known, ended), *self._first)
+            self._first.clear()
+
+    def put_first(self, data: bytes, ended: bool) -> None:
+        """A piece of the body, and the head before it once a type can be guessed; `ended` that nothing follows."""
+        if not self.head.prompt:
+            self._buffer(len(data))
+            if not self._headed and not ended and self._buffered == len(data) + sum(map(len, self._first)):
+                self._first.append(data)  # none of it has left the handler's buffer
+                return
+        self.put_head(data, ended)
+        self.put(data)
+
+    def _buffer(self, size: int) -> None:
+        """As bufio.Writer takes a piece: what finds it empty and is larger goes through."""
+        room = HANDLER_BUFFER_BYTES - self._buffered
+        if size <= room:
+            self._buffered += size
+            return
+        size -= room if self._buffered else 0
+        self._buffered = size if size <= HANDLER_BUFFER_BYTES and (room < HANDLER_BUFFER_BYTES) else 0
 
     def put(self, data: bytes) -> None:
         """A piece of the body, after the head."""
@@ -51,6 +80,13 @@ class AnswerWriter:
         if text:
             self.put(text)
         self.put_end()
+
+    def take_broken(self) -> bytes:
+        """What goes out though the rest never comes: of a known length what has left the handler's buffer."""
+        if self.head.prompt:
+            return self.take()
+        said = self.take() if self._headed else b""
+        return said[: max(0, len(said) - self._buffered)]
 
     def take(self) -> bytes:
         """All that was gathered."""

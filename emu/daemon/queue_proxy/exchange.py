@@ -113,13 +113,13 @@ class ProxiedExchange(AnyExchange):
                 head.headers = []
         if (head.expects_else or head.target == b"*") and self.answered_here():
             pass
-        elif head.method == b"CONNECT":
-            head.keep_alive = False
-            admission.enter(self, way, now)
-        elif way.health_check or way.network_probe == b"probe":
-            admission.answer_probe(self, way)
         else:
-            admission.enter(self, way, now)
+            if head.method == b"CONNECT":
+                head.keep_alive = False
+            if way.health_check or way.network_probe == b"probe":
+                admission.answer_probe(self, way)
+            else:
+                admission.enter(self, way, now)
 
     def answered_here(self) -> bool:
         """Whether Go's server answers it before any handler."""

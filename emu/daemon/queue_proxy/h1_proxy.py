@@ -11,7 +11,6 @@ from emu.daemon.http.client import KnownAnswer, UpstreamConnection
 from emu.daemon.http.exchange import ClientSide
 from emu.daemon.http.overtaken import closing
 from emu.daemon.http.turns import DISCARD_BYTES
-from emu.daemon.http.upstream import broken_words
 from emu.daemon.queue_proxy import unhandled
 from emu.daemon.queue_proxy.answer_writer import ANSWER_BUFFER_BYTES, AnswerWriter
 from emu.daemon.queue_proxy.h1_request import Http1Request
@@ -109,8 +108,7 @@ class Http1Exchange(Http1Request):
         writer = self._writer
         assert writer is not None
         self.sent_bytes += len(data)
-        writer.put_head(data, self._app is not None and self._app.whole)
-        writer.put(data)
+        writer.put_first(data, self._app is not None and self._app.whole)
         self.wrote()
 
     def answer_trailers(self, trailers: http1.Headers) -> None:
@@ -150,8 +148,7 @@ class Http1Exchange(Http1Request):
             return
         writer = self._writer
         if writer is not None:
-            if writer.head.prompt:
-                self._write(writer.take())
+            self._write(writer.take_broken())
             self.sent_bytes = 0
             self.answer_cut(str(why or "EOF"))
         elif self._may_repeat and app.silent:
@@ -161,7 +158,7 @@ class Http1Exchange(Http1Request):
         elif self.flowing and not self.body_done:
             self.broke_amid_body(app, why)
         else:
-            self.app_broke(broken_words(app, why))
+            self.app_broke(self.words_of(app, why))
 
     def full(self) -> None:
         if self._app is not None:
@@ -225,7 +222,8 @@ class Http1Exchange(Http1Request):
         self.abandoned()
         minor, status = self.head.minor, 500 if self.sent_at is None and self.way is not None else 200
         last = not self.head.keep_alive or (self.head.chunked and not self.body_done)
-        self.conn.write(http1.answer_head(status, 0, b"", http1.connection_value(minor, last), minor))
+        length = http1.known_length(self.head, b"")
+        self.conn.write(http1.answer_head(status, length, b"", http1.connection_value(minor, last), minor))
         self.conn.finish(self, False)
 
     def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:

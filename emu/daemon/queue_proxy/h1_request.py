@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from emu.daemon.http import forward, http1
 from emu.daemon.http.client import Asker, UpstreamConnection
 from emu.daemon.http.exchange import ClientSide, Exchange
-from emu.daemon.http.upstream import DialError, broken_words
+from emu.daemon.http.upstream import BROKEN, DialError, broken_words
 from emu.daemon.queue_proxy.answer_writer import ANSWER_BUFFER_BYTES
 from emu.daemon.queue_proxy.exchange import ProxiedExchange
 
@@ -116,11 +116,16 @@ class Http1Request(Exchange, ProxiedExchange, Asker):
         """
         self._unsent = 0
         if self.head.chunked:
-            self._words = self._words_cut = broken_words(app, why)
+            self._words = self._words_cut = self.words_of(app, why)
         else:
             ends = app.ends()
             self._words = f"readfrom {ends}: write {ends}: use of closed network connection"
             self._words_cut = f"readfrom {ends}: unexpected EOF"
+
+    def words_of(self, app: UpstreamConnection, why: Exception | None) -> str:
+        """What Go's transport says of a connection that broke; more where something of an answer had come."""
+        words = broken_words(app, why)
+        return f"{BROKEN}: {words}" if self._informed and words.startswith("read ") else words
 
     def _not_sent(self) -> None:
         self._unsent = None

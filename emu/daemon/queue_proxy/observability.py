@@ -31,6 +31,19 @@ DEFAULT_TEMPLATE = (
 """Knative's documented one (config-observability, logging.request-log-template)."""
 
 
+_METRICS = {"protocol": "string", "endpoint": "string", "exportInterval": "time.Duration"}
+_TYPES = {
+    "tracing": {"protocol": "string", "endpoint": "string", "samplingRate": "float64"},
+    "metrics": _METRICS,
+    "requestMetrics": _METRICS,
+    "runtime": {"profiling": "string", "exportInterval": "time.Duration"},
+    "enableRequestLog": "bool",
+    "requestLogTemplate": "string",
+    "enableProbeRequestLog": "bool",
+}
+_OF_GO = {"string": str, "bool": bool, "time.Duration": int}
+
+
 class ObservabilityError(Exception):
     """The configuration is wrong, in Knative's words, or asks for what is not done here."""
 
@@ -49,7 +62,7 @@ class Observability(NamedTuple):
 def read(environ: Mapping[str, str]) -> Observability:
     """The configuration in these variables. ObservabilityError."""
     text = environ.get("OBSERVABILITY_CONFIG", "")
-    if not text.strip():
+    if not text:
         return Observability()
     try:
         config = json.loads(text)
@@ -57,6 +70,7 @@ def read(environ: Mapping[str, str]) -> Observability:
         raise ObservabilityError(f"failed to parse OBSERVABILITY_CONFIG: {wrong}") from None
     if not isinstance(config, dict):
         raise ObservabilityError("failed to parse OBSERVABILITY_CONFIG: json: cannot unmarshal it into a Config")
+    _check_types(config, _TYPES)
     sections = {_letters(key): value for key, value in config.items()}
     metrics = _section(sections, "requestmetrics", "requestMetrics")
     tracing = _section(sections, "tracing", "tracing")
@@ -76,6 +90,26 @@ def read(environ: Mapping[str, str]) -> Observability:
         _truth(found.get("enablerequestlog")),
         _truth(found.get("enableproberequestlog")),
     )
+
+
+def _check_types(found: Mapping[str, Any], types: Mapping[str, Any], within: str = "Config") -> None:
+    """Names as JSON has them have values of Go's types; what has a ConfigMap's spelling is text."""
+    for key, value in found.items():
+        name = next((each for each in types if each.lower() == key.lower()), None)
+        if name is None or value is None:
+            continue
+        wanted = types[name]
+        if isinstance(wanted, dict):
+            if isinstance(value, dict):
+                _check_types(value, wanted, f"{within}.{name}")
+            continue
+        right = type(value) in ((int, float) if wanted == "float64" else (_OF_GO[wanted],))
+        if not right:
+            shown = {bool: "bool", str: "string", list: "array", dict: "object"}.get(type(value), "number")
+            raise ObservabilityError(
+                f"failed to parse OBSERVABILITY_CONFIG: json: cannot unmarshal {shown} into Go struct field "
+                f"{within}.{name} of type {wanted}"
+            )
 
 
 def _section(sections: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from emu.daemon.queue_proxy.gofuncs import go_float
+from emu.daemon.queue_proxy.goformat import Struct, go_float
 from emu.daemon.queue_proxy.gotemplate import TemplateError, parse, render
 from emu.daemon.queue_proxy.observability import DEFAULT_TEMPLATE
 from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy, wait_for
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 VALUES: dict[str, Any] = {
-    "Request": {"Method": "GET", "Header": {"X-A": ["1", "2"]}, "UserAgent": lambda: 'a"b<c>'},
-    "Response": {"Code": 404, "Size": 5, "Latency": 0.25},
+    "Request": Struct("Request", {"Method": "GET", "Header": {"X-A": ["1", "2"]}}, {"UserAgent": lambda: 'a"b<c>'}),
+    "Response": Struct("Response", {"Code": 404, "Size": 5, "Latency": 0.25}),
     "Empty": "",
 }
 
@@ -70,6 +70,23 @@ class TestTemplate:
             ("{{$x := 1}}{{if true}}{{$x = 2}}{{end}}{{$x}}", "2"),
             ("{{with .Empty}}a{{else with .Response}}{{.Size}}{{end}}", "5"),
             ("{{slice .Request.Method 1 2}}{{slice .Request.Method 1}}", "EET"),
+            ("{{len (.Request.Method)}}{{(.Response).Size}}{{(index .Request.Header `X-A`) | len}}", "352"),
+            ("{{if and (.Empty) (eq .Response.Code 404)}}a{{else}}b{{end}}", "b"),
+            ('{{print 1 2 "a" 3}}{{print nil}}{{println true}}', "1 2a3<nil>true\n"),
+            ('{{"}}"}}{{`}}`}}{{/* }} */}}', "}}}}"),
+            ("{{0x1F}} {{017}} {{1_000}} {{1.5e-7}} {{1e6}} {{'a'}} {{.5}}", "31 15 1000 1.5e-07 1e+06 97 0.5"),
+            ("{{.Nothing}}{{.Request.Header.Nothing}}{{1 |}}", "<no value><no value>1"),
+            (
+                '{{printf "%5d|%-5d|%05d|%+d|%x|%#x|%o|%b|%c|%U" 42 42 42 42 42 42 42 42 42 42}}',
+                "   42|42   |00042|+42|2a|0x2a|52|101010|*|U+002A",
+            ),
+            (
+                '{{printf "%10s|%-6s|%.2s|%x|%q|%v" "abc" "abc" "abc" "abc" "a\\"b" true}}',
+                '       abc|abc   |ab|616263|"a\\"b"|true',
+            ),
+            ('{{printf "%d %s %d %z" "a" 1 1.5 2}}', "%!d(string=a) %!s(int=1) %!d(float64=1.5) %!z(int=2)"),
+            ('{{printf "%d"}}{{printf "x" 1}}{{printf "%[2]d%[1]d" 1 2}}', "%!d(MISSING)x%!(EXTRA int=1)21"),
+            ("{{.Response}}{{.Request.Header}}", "{404 5 0.25}map[X-A:[1 2]]"),
         ],
     )
     def test_it_renders(self, template: str, text: str) -> None:
@@ -86,7 +103,6 @@ class TestTemplate:
             "{{nothing .A}}",
             "{{(.A}}",
             "{{}}",
-            "{{.A |}}",
             "{{break}}",
             "{{define}}x{{end}}",
             '{{define "a"}}',
@@ -104,10 +120,16 @@ class TestTemplate:
     @pytest.mark.parametrize(
         "template",
         [
-            "{{.Nothing}}",
             "{{.Request.Nope}}",
             "{{index .Request.Method 99}}",
             '{{template "nobody"}}',
+            "{{eq 1 1.0}}",
+            '{{eq "a" 1}}',
+            "{{lt true false}}",
+            "{{nil}}",
+            "{{.Request.Method 1}}",
+            "{{range 1.5}}{{end}}",
+            "{{9223372036854775808}}",
             '{{define "self"}}{{template "self"}}{{end}}{{template "self"}}',
             '{{define "other"}}{{$x}}{{end}}{{$x := 1}}{{template "other"}}',
             "{{slice .Request.Method 2 9}}",
