@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -61,7 +61,7 @@ def request(head: http1.Head, host: str, remote: str) -> Struct:
         "Response": Nil(),
         "Pattern": "",
     }
-    methods = {
+    methods: dict[str, Callable[..., Any]] = {
         "UserAgent": lambda: first("User-Agent"),
         "Referer": lambda: first("Referer"),
         "Cookies": lambda: _cookies(header),
@@ -145,7 +145,7 @@ def _url(head: http1.Head) -> Struct:
         "ForceQuery": bool(asks) and not query,
         "OmitHost": False,
     }
-    methods = {
+    url_methods: dict[str, Callable[..., Any]] = {
         "String": lambda: text,
         "Redacted": lambda: text,
         "EscapedPath": lambda: path,
@@ -156,7 +156,7 @@ def _url(head: http1.Head) -> Struct:
         "IsAbs": lambda: bool(scheme),
         "RequestURI": lambda: tail,
     }
-    return Struct("url.URL", fields, methods)
+    return Struct("url.URL", fields, url_methods)
 
 
 def _encoded_path(path: str) -> str:
