@@ -25,6 +25,7 @@ FILES = (
     "configMaps: [ { name: c, data: { k: v } } ], volumes: [ { name: a, configMap: { name: c } } ], "
     "app: { volumeMounts: [ { name: a, mountPath: /a } ] }"
 )
+TWO = "variants: { two: { pod.autoscaling.maxScale: 2 } }"
 WRITES = "request: { do: { writeFile: /a/x, writeBytes: 1Mi } }"
 INIT = (
     "volumes: [ { name: a } ], initContainers: [ { name: i, "
@@ -134,6 +135,7 @@ def test_what_cannot_be_is_refused_with_its_place(text: str, what: str, place: s
         f"pod: {{ {STANDARD}, autoscaling: {{ class: hpa, horizontalPodAutoscaler: {{ maxReplicas: 1 }} }} }}",
         f"pod: {{ {STANDARD}, app: {{ resources: {{ limits: {{ cpu: 1 }} }} }}, autoscaling: {{ {OWN} }} }} }}",
         "pod: { autoscaling: { class: hpa, metric: memory, target: 80, maxScale: 3 } }",
+        f"pod: {{ autoscaling: {{}} }}\n{TWO}\n{load('until: { readyPods: 2 }')}",
         f"pod: {{ autoscaling: {{ maxScale: 2 }} }}\n{load('until: { ready: 0/0, readyPods: 2 }')}",
         load("until: { answered: 6, status: CrashLoopBackOff }"),
         load("type: pause, until: { status: 'Init:Error' }"),
