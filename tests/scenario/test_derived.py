@@ -57,7 +57,7 @@ node:
   memoryQoS: {}
   memorySwap: {swapBehavior: UnlimitedSwap}
 """
-OWN = """
+OF_THE_POD = """
 name: of-the-pod-itself
 question: Are resources of a pod itself where the kernel sees them?
 pods:
@@ -207,7 +207,7 @@ def test_a_pod_s_own_resources_are_its_cgroup_s(engine: Engine, tmp_path: Path) 
     """Not the sum of its containers': one of them has no limit. That one may use all of the pod's, and what the pod
     requests above its containers counts for each of them when the kernel chooses whom to kill.
     """
-    for tree in _tree(engine, tmp_path, OWN, containers=2):
+    for tree in _tree(engine, tmp_path, OF_THE_POD, containers=2):
         main, part = tree.of("whole", "main"), tree.of("whole", "part")
         assert tree.read(main.parent, "memory.max", "cpu.max") == [f"{96 * MIB}", "60000 100000"]
         assert tree.read(main, "memory.max", "cpu.max") == [f"{96 * MIB}", "60000 100000"]
