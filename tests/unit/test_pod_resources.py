@@ -72,6 +72,7 @@ def test_what_a_run_needs_ends_at_the_pod_s_limit() -> None:
     [
         ("{memory: 64Mi}, limits: {memory: 96Mi}", "{memory: 8Mi}", "requests less memory than", "requests.memory"),
         ("limits: {memory: 96Mi}", "limits: {memory: 64Mi, cpu: 20m}", None, ""),
+        (OWN, "{requests: {memory: 64Mi, cpu: 10m}, limits: {memory: 96Mi, cpu: 20m}}", None, ""),
         ("limits: {memory: 48Mi}", "limits: {memory: 128Mi}", "limit of beside is above the pod's", "limits.memory"),
         (OWN, "{requests: {memory: 99Mi}, limits: {memory: 96Mi}}", "request is above the memory limit", "requests"),
     ],
