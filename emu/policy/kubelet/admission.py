@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from emu.policy.effective import CPU, MEMORY
-from emu.policy.kubelet.pod import Pod
+from emu.policy.kubelet.pod import HUGE_PAGES, Pod
 from emu.policy.kubelet.version import NEWEST, RESIZE_BEYOND_THE_NODE_WAITS, Version
 
 PODS = "pods"
 EPHEMERAL_STORAGE = "ephemeral-storage"
-_REASONS = {PODS: "OutOfpods", CPU: "OutOfcpu", MEMORY: "OutOfmemory", EPHEMERAL_STORAGE: "OutOfephemeral-storage"}
+_EVERY_NODE_HAS = (PODS, CPU, MEMORY, EPHEMERAL_STORAGE)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def fits(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, int]) -> Ver
     if len(others) + 1 > allocatable.get(PODS, 0):
         return _short(PODS, 1, len(others), allocatable.get(PODS, 0))
     wanted = pod.effective.requests
-    for name in (CPU, MEMORY, EPHEMERAL_STORAGE):
+    for name in (CPU, MEMORY, EPHEMERAL_STORAGE, *_further(wanted, allocatable)):
         used = sum(one.effective.requests.get(name, 0) for one in others)
         capacity = allocatable.get(name, 0)
         if wanted.get(name, 0) > 0 and wanted[name] > capacity - used:
@@ -43,8 +43,17 @@ def fits(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, int]) -> Ver
     return Verdict()
 
 
+def _further(wanted: Mapping[str, int], allocatable: Mapping[str, int]) -> list[str]:
+    """Huge pages, and extended resources that the node has: those that it has not are another's to look after."""
+    return sorted(
+        name
+        for name in wanted
+        if name not in _EVERY_NODE_HAS and (name in allocatable or name.startswith(HUGE_PAGES))
+    )
+
+
 def _short(name: str, requested: int, used: int, capacity: int) -> Verdict:
-    return Verdict(_REASONS[name], _not_enough("resource", name, requested, capacity, used))
+    return Verdict(f"OutOf{name}", _not_enough("resource", name, requested, capacity, used))
 
 
 def _not_enough(what: str, name: str, requested: int, capacity: int, used: int | None = None) -> str:

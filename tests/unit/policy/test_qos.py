@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emu.policy.effective import Asked, Resources
+from emu.policy.kubelet.admission import fits
 from emu.policy.kubelet.cpu import cpu_shares, cpu_weight
 from emu.policy.kubelet.pod import Container, Pod, stored
 from emu.policy.qos import oom_score_adj, qos_class
@@ -103,3 +104,13 @@ def test_the_pod_level_takes_over_the_limits_on_huge_pages() -> None:
     made = stored(Pod([app], resources=Resources({"cpu": 300}))).resources
     assert made == Resources({huge: 4, "memory": 64, "cpu": 300}, {huge: 4})
     assert stored(Pod([app], resources=Resources())).resources == Resources()
+
+
+def test_huge_pages_that_the_node_has_not_keep_a_pod_out() -> None:
+    """And too many of an extended resource that it has; one that it has not is no affair of the kubelet's."""
+    node = {"pods": 5, "cpu": 4000, "memory": GIB}
+    huge = Pod([Container("a", Resources({"hugepages-2Mi": 4}))])
+    assert fits(huge, [], node).reason == "OutOfhugepages-2Mi"
+    gpu = Pod([Container("a", Resources({"nvidia.com/gpu": 1}))])
+    assert fits(gpu, [], node).admitted
+    assert fits(gpu, [gpu], {**node, "nvidia.com/gpu": 1}).reason == "OutOfnvidia.com/gpu"
