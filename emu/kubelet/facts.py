@@ -30,7 +30,7 @@ class ProbeAnswered:
 
 @dataclass(frozen=True)
 class Printed:
-    """A container printed something before it was ready."""
+    """A container printed something before its pod was ready."""
 
     instance: Instance
 

@@ -32,6 +32,8 @@ class Probes:
         self._past: dict[str, ContainerProbes] = {}
         """Of containers that have ended."""
         self._asked: dict[str, tuple[Instance, Mapping[Kind, PodProbe]]] = {}
+        self._heard = False
+        """Whether the fact that a container printed something is on its way."""
 
     def begin(self, instance: Instance, probes: Mapping[Kind, PodProbe]) -> None:
         """A container has started."""
@@ -82,16 +84,17 @@ class Probes:
                 threading.Thread(target=self._ask, args=(instance, kind, probes[kind]), daemon=True).start()
 
     def heard(self, instance: Instance) -> None:
-        """It printed something: a fact as long as one of its probes is asked eagerly. In any thread."""
-        state = self._states.get(instance.container)
-        if state is not None and state.eager:
+        """It printed something: a fact as long as a probe of the pod is asked eagerly, and only one at a time,
+        however much it prints. In any thread.
+        """
+        if not self._heard and any(state.eager for state in list(self._states.values())):
+            self._heard = True
             self._put(Printed(instance))
 
-    def hurry(self, instance: Instance) -> None:
-        """Perhaps it printed that it is ready."""
-        name = instance.container
-        state = self._states.get(name)
-        if state is not None and self._asked[name][0] == instance:
+    def hurry(self) -> None:
+        """A container printed something, perhaps that it is ready. Others may be, too: queue-proxy asks the app."""
+        self._heard = False
+        for name, state in self._states.items():
             self._set(name, probing.hurried(state, now()))
 
     def holds(self, instance: Instance) -> bool:

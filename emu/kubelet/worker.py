@@ -213,7 +213,7 @@ class PodWorker:
         elif isinstance(fact, ProbeAnswered):
             self._on_answer(fact)
         elif isinstance(fact, Printed):
-            self._probes.hurry(fact.instance)
+            self._probes.hurry()
         elif isinstance(fact, HookFailed):
             self._status.record(fact.container, "Warning", "FailedPreStopHook", fact.why)
         else:
