@@ -99,7 +99,14 @@ class Browser:
         for url, there in (("about:blank", "true"), (path.resolve().as_uri(), _DRAWN)):
             self.call("Page.navigate", url=url)
             here = f"location.href === {json.dumps(url)} && document.documentElement !== null && {there}"
-            wait_for(lambda asked=here: self.js(asked), f"{url}, drawn")
+            wait_for(lambda asked=here: self._is(asked), f"{url}, drawn")
+
+    def _is(self, expression: str) -> bool:
+        """Whether it is true of the page; not of one that was left while it was asked."""
+        try:
+            return bool(self.js(expression))
+        except AssertionError:
+            return False
 
     def js(self, expression: str) -> Any:
         """The value of an expression in the page; promises are awaited."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,6 +128,15 @@ class Going:
             if status == 200:
                 return
         raise AssertionError("the app was never served again")
+
+    def helper(self, word: str) -> int:
+        """The pid of one of its own processes, which has this word in its command line; waits for it."""
+        for _ in eventually():
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+                    if word in child.cmdline():
+                        return child.pid
+        raise AssertionError(f"no {word} runs")
 
     def events(self, kind: type[SomeEvent]) -> list[SomeEvent]:
         """What is on record of one kind."""

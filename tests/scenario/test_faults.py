@@ -9,22 +9,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="faults")]
-
-
-def helper(run: Going, module: str) -> int:
-    """The pid of one of the run's own processes."""
-    for _ in eventually():
-        for child in psutil.Process(run.process.pid).children(recursive=True):
-            if module in child.cmdline():
-                return child.pid
-    raise AssertionError(f"no {module} runs")
 
 
 def emu(*words: str) -> subprocess.CompletedProcess[str]:
@@ -123,7 +113,7 @@ def test_a_recorder_that_is_killed_costs_the_record_not_the_run(
     """What was recorded up to then reads well, the run ends in order, and the report says what happened."""
     run = going(scenario_file(UNRECORDED))
     run.until("sending requests")
-    os.kill(helper(run, "emu.record.recorder"), signal.SIGKILL)
+    os.kill(run.helper("emu.record.recorder"), signal.SIGKILL)
     assert run.end() == 0
     summary = json.loads(run.run.summary.read_text())
     assert summary["requests"]["by_status"] == {"200": 10}
@@ -141,7 +131,7 @@ def test_a_load_generator_that_is_killed_ends_the_run(
     for _ in eventually():
         if run.run.requests.exists() and run.run.requests.stat().st_size:
             break
-    os.kill(helper(run, "emu.daemon.load"), signal.SIGKILL)
+    os.kill(run.helper("emu.daemon.load"), signal.SIGKILL)
     said, _ = run.process.communicate(timeout=DEADLINE_S)
     assert run.process.returncode == 2
     assert said.count("emu: the load generator exited before the end of the run") == 1

@@ -50,8 +50,7 @@ def until_frozen(run: Going, attempt: int) -> ContainerStarted:
 
 def daemon_of(run: Going) -> int:
     """The pid of the run's freezer daemon."""
-    children = psutil.Process(run.process.pid).children(recursive=True)
-    return next(child.pid for child in children if "freezer" in child.cmdline()[:4])
+    return run.helper("freezer")
 
 
 @pytest.fixture

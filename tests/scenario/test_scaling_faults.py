@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Callable
 
-import psutil
 import pytest
 
 from emu.record.events import Note, PodStatus, ScaleDecided
@@ -106,11 +105,7 @@ recorder: { interval: 100ms }
 
 def activator_of(run: Going) -> int:
     """Its pid."""
-    for _ in eventually():
-        for child in psutil.Process(run.process.pid).children():
-            if "emu.daemon.activator" in child.cmdline():
-                return child.pid
-    raise AssertionError("no activator runs")
+    return run.helper("emu.daemon.activator")
 
 
 def test_an_activator_that_is_killed_comes_back(
