@@ -73,7 +73,8 @@ class FakeFreezer:
             raise AssertionError(f"{never}; it was asked {self.asked}") from never
 
     def close(self) -> None:
-        """Be gone."""
+        """Be gone, and wake who waits in accept: restarted by a signal, it would take another listener's."""
+        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for wire in self._wires:
             wire.sock.close()
