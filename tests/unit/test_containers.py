@@ -83,7 +83,7 @@ def test_an_image_s_name_needs_no_tag(tmp_path: Path, name: str, repository: str
         answering = threading.Thread(target=answer, daemon=True)
         answering.start()
         engine = Engine()
-        engine._client = docker.DockerClient(base_url=f"unix://{tmp_path}/engine.sock", version="1.41", timeout=60)
+        engine._client = docker.DockerClient(base_url=f"unix://{tmp_path}/engine.sock", version="1.41", timeout=240)
         engine.tag("sha256:1", name)
         answering.join()
     assert f"repo={repository}".encode() in asked[0]

@@ -94,7 +94,7 @@ def test_a_reader_who_leaves_is_no_failed_case(tmp_path: Path) -> None:
     os.close(reading)
     try:
         command = [sys.executable, "-m", "emu.conformance.decisions", str(path)]
-        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=240, check=False)
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")

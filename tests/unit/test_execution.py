@@ -17,7 +17,7 @@ from emu.record.events import CommandRan, EventLog, read_events
 from emu.runtime.api import Executed
 from tests.fakes import FakeEngine
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 PARENT = (
     "import subprocess, sys; child = subprocess.Popen(['sleep', '600']); print(child.pid, flush=True); child.wait()"
 )

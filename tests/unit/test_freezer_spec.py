@@ -107,7 +107,7 @@ def test_bad_words_end_emu_freezer_with_2(words: list[str], reported: str, tmp_p
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 2

@@ -35,7 +35,7 @@ def server(*parts: bytes, pause_s: float = 0.0) -> Iterator[int]:
 def answer(*parts: bytes, most_bytes: int = 100) -> Reply:
     """What such a server's answer is read as."""
     with server(*parts) as port:
-        return fetch("127.0.0.1", port, GET, time.monotonic() + 20.0, most_bytes=most_bytes)
+        return fetch("127.0.0.1", port, GET, time.monotonic() + 120.0, most_bytes=most_bytes)
 
 
 def test_an_answer_is_read_whole() -> None:

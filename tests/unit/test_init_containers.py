@@ -19,7 +19,7 @@ from emu.runtime.api import RuntimeEvent
 from emu.spec import ExecSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 120.0
 STARTUP = PodProbe(ExecSpec(command=("check",)), ProbeRule(initial_delay_s=3600), 1.0)
 IMAGE = "batch:1"
 FETCH = ContainerTemplate(name="fetch", image=IMAGE, role="init")

@@ -19,7 +19,7 @@ from emu.run.interrupts import Interrupts
 from tests.fakes import FakeEngine
 
 WAIT_S = 0.1
-GUARD_S = 30.0
+GUARD_S = 120.0
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from emu.record.events import EventLog, Note, now, read_events
 from emu.record.rundir import RunDir
 
 NOTHING = LoadPlan(host="127.0.0.1", port=1, phases=())
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 SILENT = "import time; time.sleep(600)"
 
 

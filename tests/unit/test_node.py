@@ -36,7 +36,7 @@ from emu.serving.template import pod_template
 from emu.spec import ExecSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 EXEC = "exec: {command: [check]}"
 
 

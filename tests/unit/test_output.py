@@ -24,7 +24,7 @@ def emu(*words: str, stdout: int | None = subprocess.PIPE, **options: object) ->
     """A run of the real command."""
     argv = [sys.executable, "-m", "emu", *words]
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        argv, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=60, **options
+        argv, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=240, **options
     )
 
 
@@ -100,7 +100,7 @@ def test_closed_streams_do_no_harm(closed: str, tmp_path: Path) -> None:
     """With descriptors closed nothing else gets their numbers, and a command ends as it would."""
     done = subprocess.run(
         ["sh", "-c", f'"$1" -m emu scenarios --json {closed}', "sh", sys.executable],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -115,7 +115,7 @@ def test_a_lasting_console_outlives_its_stream() -> None:
     )
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=240
         )
     assert (done.returncode, done.stderr) == (7, "")
 

@@ -34,7 +34,7 @@ def listed() -> list[list[str]]:
     """What is said of each test of tests/kernel and tests/scenario."""
     ended = subprocess.run(
         [sys.executable, "-c", LIST, "tests/kernel", "tests/scenario"],
-        cwd=TOP, capture_output=True, text=True, timeout=120, check=True,
+        cwd=TOP, capture_output=True, text=True, timeout=240, check=True,
     )  # fmt: skip
     return [line.split("\t") for line in ended.stdout.splitlines()]
 
@@ -76,7 +76,7 @@ def test_each_part_has_tests(parts_of: dict[str, list[str]]) -> None:
 def test_make_test_plays_all_but_the_footprint() -> None:
     """test-footprint wants a quiet machine; everything else is part of `make test`."""
     printed = subprocess.run(
-        ["make", "-n", "test"], cwd=TOP, capture_output=True, text=True, timeout=120, check=True
+        ["make", "-n", "test"], cwd=TOP, capture_output=True, text=True, timeout=240, check=True
     ).stdout
     played = set(re.findall(r"part\(name=\"([\w-]+)\"\)", printed))
     assert played == makefile_parts() - {"footprint"}

@@ -59,14 +59,14 @@ def status(code: int, *fields: str) -> bytes:
 def test_a_status_from_200_to_399_is_success(code: int) -> None:
     """A redirect without a Location counts by its status alone."""
     with served(status(code)) as (target, _):
-        assert ask(HttpGetSpec(), target, 5.0) == Answer("success")
+        assert ask(HttpGetSpec(), target, 60.0) == Answer("success")
 
 
 @pytest.mark.parametrize("code", [400, 404, 500, 503])
 def test_another_status_is_failure(code: int) -> None:
     """In the kubelet's words."""
     with served(status(code)) as (target, _):
-        assert ask(HttpGetSpec(), target, 5.0) == Answer("failure", f"HTTP probe failed with statuscode: {code}")
+        assert ask(HttpGetSpec(), target, 60.0) == Answer("failure", f"HTTP probe failed with statuscode: {code}")
 
 
 def test_what_a_kubelet_sends() -> None:
@@ -76,7 +76,7 @@ def test_what_a_kubelet_sends() -> None:
         httpHeaders=(HeaderSpec(name="Host", value="app.example.com"), HeaderSpec(name="X-Probe", value="yes")),
     )  # fmt: skip
     with served(OK) as (target, asked):
-        assert ask(handler, target, 5.0).outcome == "success"
+        assert ask(handler, target, 60.0).outcome == "success"
     first, *fields = asked[0].decode().rstrip("\r\n").split("\r\n")
     assert first == "GET /live?full=1 HTTP/1.1"
     assert {"Host: app.example.com", "X-Probe: yes", "Accept: */*", "Connection: close"} <= set(fields)
@@ -97,20 +97,20 @@ def test_what_a_kubelet_sends() -> None:
 def test_answers_of_every_framing(answer: bytes) -> None:
     """However the body ends, and whatever its length: 10 KiB are read of it."""
     with served(answer) as (target, _):
-        assert ask(HttpGetSpec(), target, 5.0) == Answer("success")
+        assert ask(HttpGetSpec(), target, 60.0) == Answer("success")
 
 
 def test_a_redirect_on_the_same_host_is_followed() -> None:
     """What counts is the answer at its end."""
     with served(status(302, "Location: /there"), status(500)) as (target, asked):
-        assert ask(HttpGetSpec(), target, 5.0).message == "HTTP probe failed with statuscode: 500"
+        assert ask(HttpGetSpec(), target, 60.0).message == "HTTP probe failed with statuscode: 500"
     assert asked[1].startswith(b"GET /there ")
 
 
 def test_a_redirect_to_another_host_is_success_with_a_warning() -> None:
     """The kubelet does not ask strangers."""
     with served(status(302, "Location: http://elsewhere.example/")) as (target, asked):
-        answer = ask(HttpGetSpec(), target, 5.0)
+        answer = ask(HttpGetSpec(), target, 60.0)
     assert (answer.outcome, answer.warning) == ("success", "Probe terminated redirects, Response body: ")
     assert len(asked) == 1
 
@@ -170,30 +170,31 @@ def test_a_trickle_of_bytes_does_not_stretch_the_timeout() -> None:
 def test_what_is_no_answer(answer: bytes, words: str) -> None:
     """A connection that just closes, and one that speaks something else."""
     with served(answer) as (target, _):
-        got = ask(HttpGetSpec(), target, 5.0)
+        got = ask(HttpGetSpec(), target, 60.0)
     assert got.outcome == "failure" and words in got.message
 
 
-def closed_port() -> int:
-    """A port where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port where nobody listens, and that nobody else gets."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
-def test_nobody_listens() -> None:
+def test_nobody_listens(closed_port: int) -> None:
     """Refused, as Go says it, by HTTP and by TCP."""
-    port = closed_port()
-    target = Target("127.0.0.1", port, no_command)
-    refused = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
-    assert ask(TcpSocketSpec(), target, 5.0) == Answer("failure", refused)
-    assert ask(HttpGetSpec(), target, 5.0) == Answer("failure", f'Get "http://127.0.0.1:{port}/": {refused}')
+    target = Target("127.0.0.1", closed_port, no_command)
+    refused = f"dial tcp 127.0.0.1:{closed_port}: connect: connection refused"
+    assert ask(TcpSocketSpec(), target, 60.0) == Answer("failure", refused)
+    assert ask(HttpGetSpec(), target, 60.0) == Answer("failure", f'Get "http://127.0.0.1:{closed_port}/": {refused}')
 
 
 def test_a_connection_is_success() -> None:
     """TCP: connect is all; the probe's own port goes before the container's."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert ask(TcpSocketSpec(port=port), Target("127.0.0.1", None, no_command), 5.0) == Answer("success")
+        assert ask(TcpSocketSpec(port=port), Target("127.0.0.1", None, no_command), 60.0) == Answer("success")
 
 
 def executing(done: Executed) -> tuple[Target, list[tuple[Sequence[str], float]]]:
@@ -244,14 +245,14 @@ def test_a_hook_that_sleeps_ends_with_the_grace_period() -> None:
     assert hook(lambda: run_hook(SleepSpec(seconds=60), target, 60, stop)) < 30
 
 
-def test_a_hooks_status_does_not_matter() -> None:
+def test_a_hooks_status_does_not_matter(closed_port: int) -> None:
     """A preStop GET that was answered has done its work, whatever the answer; one that was not has failed."""
     stop = threading.Event()
     with served(status(503)) as (target, asked):
         run_hook(HttpGetSpec(path="/bye"), target, 5.0, stop)
     assert asked[0].startswith(b"GET /bye ")
     with pytest.raises(EmuError) as failed:
-        run_hook(HttpGetSpec(), Target("127.0.0.1", closed_port(), no_command), 5.0, stop)
+        run_hook(HttpGetSpec(), Target("127.0.0.1", closed_port, no_command), 5.0, stop)
     assert "connection refused" in failed.value.why
 
 

@@ -151,7 +151,7 @@ def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
         before = _descriptors()
         with pytest.raises(EmuError) as caught:
             spawner.start(start, output)
-        _eventually(lambda: _descriptors() == before)
+        _eventually(lambda: _descriptors() <= before)
     finally:
         os.close(output)
         spawner.close()
@@ -280,7 +280,7 @@ def _descriptors() -> int:
 
 
 def _eventually(met: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not met():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -342,7 +342,7 @@ def test_output_reaches_the_journal_in_whole_lines(tmp_path: Path) -> None:
     path = str(tmp_path / "journal")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
         journald.bind(path)
-        journald.settimeout(10)
+        journald.settimeout(120)
         lines = JournalLines("run.app.0", "f" * 64, path)
         for part in (b"one\ntw", b"o\n\n", b"x" * (50 * 1024), b"end"):
             lines.take(part)

@@ -168,7 +168,7 @@ class FakeGuest:
         pairs = {name: socket.socketpair() for name in PORTS}
         self.near = {name: near for name, (near, _far) in pairs.items()}
         self.far = {name: far for name, (_near, far) in pairs.items()}
-        self.process = subprocess.Popen(["sleep", "60"])
+        self.process = subprocess.Popen(["sleep", "600"])
 
     def say(self, port: str, text: str) -> None:
         """As the guest would on that port."""
@@ -180,7 +180,7 @@ class FakeGuest:
         for end in self.far.values():
             end.close()
 
-    def listen(self, *, boot_s: float = 5.0, timeout_s: float | None = 5.0) -> Outcome:
+    def listen(self, *, boot_s: float = 120.0, timeout_s: float | None = 120.0) -> Outcome:
         """What a run does once QEMU has been started."""
         return Listener(self.process, self.near, boot_s, timeout_s, self.scratch).serve()
 

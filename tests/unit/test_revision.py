@@ -46,7 +46,7 @@ from emu.serving.template import pod_template
 from emu.spec import HttpGetSpec, RevisionPlan
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 PROBED_OFTEN = "app: {readinessProbe: {tcpSocket: {}, periodSeconds: 1, failureThreshold: 1}}"
 
 

@@ -100,7 +100,7 @@ def test_a_process_dies_with_the_one_that_traces_it(tmp_path: Path, cc: Path) ->
         [sys.executable, "-c", TRACE],
         env={**os.environ, "LD_PRELOAD": str(preload.library(tmp_path, cc))},
         stdout=subprocess.PIPE,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     assert int(traced.stdout) == -9  # and not 0: it was asked to go on, and to end by itself

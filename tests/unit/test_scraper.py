@@ -46,9 +46,9 @@ def test_a_queue_proxy_says_what_it_serves(queue_proxy: int) -> None:
 
 def test_who_does_not_answer_says_nothing() -> None:
     """A pod that is just gone."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert scrape("127.0.0.1", port) is None
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        assert scrape("127.0.0.1", taken.getsockname()[1]) is None
 
 
 def asking(monkeypatch: pytest.MonkeyPatch, dead: set[str]) -> tuple[Scraper, list[str]]:
@@ -89,7 +89,7 @@ def test_pods_are_asked_each_second_until_it_ends(queue_proxy: int) -> None:
     one.begin()
     found: list[tuple[float, PodStat]] = []
     waited = threading.Event()
-    for _ in range(600):
+    for _ in range(1200):
         found += one.found()
         if found or waited.wait(0.1):
             break

@@ -32,13 +32,13 @@ def activator(*parts: bytes, reset: bool = False) -> Iterator[tuple[int, list[by
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield listener.getsockname()[1], heard
-        thread.join(10)
+        thread.join(120)
 
 
 def asked(*parts: bytes, reset: bool = False) -> tuple[Answer, list[bytes]]:
     """What the client saw of such an answer, and what it sent."""
     with activator(*parts, reset=reset) as (port, heard), Asking(port, REQUEST) as asking:
-        assert asking.over(20.0)
+        assert asking.over(120.0)
     return asking.answer, heard
 
 

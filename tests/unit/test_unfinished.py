@@ -63,7 +63,7 @@ def test_two_first_runs_at_once_make_the_images_base_once(tmp_path: Path, monkey
         if not second:
             second.append(threading.Thread(target=images.prepare, args=(say,)))
             second[0].start()
-            assert waits.wait(60)
+            assert waits.wait(120)
 
     monkeypatch.setattr(images, "_make_rootfs", make)
     monkeypatch.setattr(images, "_fetch_packages", lambda _python, target: target.mkdir())

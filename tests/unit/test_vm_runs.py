@@ -52,7 +52,7 @@ def guest(tmp_path: Path) -> Iterator[FakeGuest]:
 
 def listen(guest: FakeGuest, signals: Signals) -> int:
     """What a run comes to."""
-    return Listener(guest.process, guest.near, 5.0, None, guest.scratch, signals.watch).serve().status
+    return Listener(guest.process, guest.near, 120.0, None, guest.scratch, signals.watch).serve().status
 
 
 def test_a_signal_reaches_the_job(guest: FakeGuest) -> None:
@@ -113,12 +113,12 @@ def test_what_a_killed_run_leaves_is_found(tmp_path: Path, monkeypatch: pytest.M
     half.mkdir(parents=True)
     program = tmp_path / "qemu-system-x86_64"
     program.symlink_to(shutil.which("sleep") or "/bin/sleep")
-    machines = [subprocess.Popen([str(program), "60"], cwd=folder) for folder in (left, living)]
+    machines = [subprocess.Popen([str(program), "600"], cwd=folder) for folder in (left, living)]
     other = subprocess.Popen([sys.executable, "-c", "input()"], cwd=left, stdin=subprocess.PIPE)
     try:
         with disks.locked(living):
             assert leftovers.sweep() == ["run-killed", "key.making"]
-        assert machines[0].wait(10) == -signal.SIGKILL
+        assert machines[0].wait(120) == -signal.SIGKILL
         assert machines[1].poll() is None and living.exists()
         assert other.poll() is None
         assert not left.exists() and not half.exists()

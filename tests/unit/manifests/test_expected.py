@@ -76,7 +76,7 @@ def test_a_reader_who_leaves_is_no_failed_row() -> None:
     os.close(reading)
     try:
         command = [sys.executable, "-m", "emu.conformance.manifests", str(KEPT)]
-        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=240, check=False)
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
