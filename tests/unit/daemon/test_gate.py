@@ -315,6 +315,7 @@ def test_a_request_that_waits_in_the_breaker_keeps_the_app_from_being_paused(
     first, second = ask(proxy), ask(proxy)
     wire = fake_app.accept()
     wire.read_head()
+    proxy.settle()  # the second has come, and waits
     wire.send(CLOSING)
     first.read_head()
     wire = fake_app.accept()
