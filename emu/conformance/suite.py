@@ -108,10 +108,11 @@ def against_program(cases: Iterable[Case], wires: Sequence[Wire], program: str, 
         for settings, group in {"{}": [], **groups(cases)}.items():
             known = _with_app(json.loads(settings), APP_PORT_GIVEN)
             with contextlib.ExitStack() as stack:
-                tls = None
+                started, tls = [program], None
                 if any(case.over_tls for case in group):
-                    tls = TlsPort(TLS_PORT, stack.enter_context(tls_play.mounted(tls_play.KNATIVE_FOLDER)))
-                proxy = await asyncio.to_thread(_Program, program, known)
+                    folder = stack.enter_context(tls_play.pair())
+                    started, tls = tls_play.seeing(program, folder), TlsPort(TLS_PORT, folder)
+                proxy = await asyncio.to_thread(_Program, started, known)
                 stack.callback(proxy.close)
                 results += await _cases(group, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, done, tls)
                 if settings == "{}":
@@ -131,7 +132,7 @@ def against_ours(cases: Iterable[Case], wires: Sequence[Wire], done: Done) -> li
             needed, folder = _with_app(json.loads(settings), app.port), None
             with contextlib.ExitStack() as stack:
                 if CERTS in needed.values():
-                    folder = stack.enter_context(tls_play.mounted())
+                    folder = stack.enter_context(tls_play.pair())
                     needed = {name: value.replace(CERTS, str(folder)) for name, value in needed.items()}
                 proxy = _OwnProxy(app.port, needed)
                 try:
@@ -208,10 +209,10 @@ async def _all(cases: Sequence[Case], player: Player, done: Done) -> list[Result
 class _Program:
     """Another queue-proxy, on Knative's ports. EmuError if it ends or does not listen."""
 
-    def __init__(self, program: str, settings: Mapping[str, str]) -> None:
+    def __init__(self, started: Sequence[str], settings: Mapping[str, str]) -> None:
         ports = {"QUEUE_SERVING_PORT": str(PROXY_PORT), "QUEUE_SERVING_TLS_PORT": str(TLS_PORT)}
         env = {"PATH": os.environ.get("PATH", ""), **BASE, **ports, "USER_PORT": str(APP_PORT_GIVEN)}
-        self._process = command.spawn([program], stdout=DEVNULL, stderr=DEVNULL, env={**env, **settings})
+        self._process = command.spawn(started, stdout=DEVNULL, stderr=DEVNULL, env={**env, **settings})
         until = time.monotonic() + START_S
         while True:
             with contextlib.suppress(OSError):
@@ -221,7 +222,7 @@ class _Program:
                 self.close()
                 shown = " ".join(f"{name}={value}" for name, value in settings.items()) or "no settings of its own"
                 raise EmuError(
-                    f"{program} does not listen on port {PROXY_PORT}",
+                    f"{started[-1]} does not listen on port {PROXY_PORT}",
                     f"it was started with {shown}",
                     "start it by hand with the variables that emu conformance --list shows",
                 )

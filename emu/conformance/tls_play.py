@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ from tempfile import TemporaryDirectory
 from emu.conformance.case import Case, Renew
 from emu.conformance.tls import CERT_NAME, RefusedError, TlsStream, encoded, make_pair, mount
 from emu.errors import EmuError
+from emu.machine import command
 
 KNATIVE_FOLDER = Path("/var/lib/knative/certs")
 """Where queue-proxy has its certificate (knative/serving pkg/queue, CertDirectory)."""
 SHAKE_S = 5.0
+_MOUNT_S = 60.0
 _LOOK_S = 0.1
 
 
@@ -33,28 +36,27 @@ class TlsPort:
 
 
 @contextmanager
-def mounted(folder: Path | None = None) -> Iterator[Path]:
-    """A folder with a pair, of its own or this one, which must not be there before. EmuError."""
-    if folder is None:
-        with TemporaryDirectory(prefix="emu-certs-") as made:
-            make_pair(Path(made))
-            yield Path(made)
-        return
-    if folder.exists():
-        fix = "play against a running one with --target and --tls-port, or remove what is there"
-        raise EmuError(f"cannot mount a certificate at {folder}", "there is something already", fix)
-    try:
-        folder.mkdir(parents=True)
-    except OSError as failed:
-        fix = "run as root, or leave the cases over TLS out"
-        raise EmuError(f"cannot mount a certificate at {folder}", f"{failed.strerror}", fix) from failed
-    try:
-        make_pair(folder)
-        yield folder
-    finally:
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+def pair() -> Iterator[Path]:
+    """A folder with a certificate and its key, gone afterwards. EmuError without openssl."""
+    with TemporaryDirectory(prefix="emu-certs-") as made:
+        make_pair(Path(made))
+        yield Path(made)
+
+
+def seeing(program: str, folder: Path) -> list[str]:
+    """The command that runs a program which sees this folder where Knative mounts certificates, and nobody else does:
+    in a mount namespace of its own, of which nothing stays. EmuError where there can be none.
+    """
+    below = KNATIVE_FOLDER.parents[1]
+    fix = "run as root, or start the program yourself and play with --target and --tls-port"
+    if Path(program).resolve().is_relative_to(below):
+        raise EmuError(f"cannot mount a certificate for {program}", f"it could not be seen below {below} then", fix)
+    own_user = () if os.geteuid() == 0 else ("--map-root-user",)
+    mounts = f'mount -t tmpfs tmpfs {below} && mkdir -p {KNATIVE_FOLDER} && mount --bind "$1" {KNATIVE_FOLDER}'
+    words = ["unshare", *own_user, "--mount", "sh", "-c", f'{mounts} && exec "$2"', "sh", str(folder)]
+    what = f"cannot mount a certificate for {program} alone"
+    command.run([*words, "true"], what=what, fix=fix, timeout_s=_MOUNT_S)
+    return [*words, program]
 
 
 async def shaken(stream: TlsStream, case: Case, faults: list[str]) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +17,8 @@ from emu.conformance.cases import CASES
 from emu.conformance.play import Result
 from emu.conformance.strings import WireResult
 from emu.conformance.suite import against_ours, against_target
+from emu.conformance.tls_play import KNATIVE_FOLDER, pair, seeing
+from emu.errors import EmuError
 from tests.unit.daemon.daemon_wire import Daemon, FakeApp
 
 TRIES = 4
@@ -90,6 +94,32 @@ def test_a_target_is_played_what_it_can_be(shared: tuple[Daemon, FakeApp]) -> No
     results = against_target(some, (), url, app.port, {}, lambda _: None, lambda case: skipped.append(case.name))
     assert [(result.name, result.faults) for result in results] == [("get", []), ("chunks", [])]
     assert skipped == ["revision-time"]
+
+
+def test_a_program_alone_sees_the_certificates_that_are_mounted_for_it(tmp_path: Path) -> None:
+    """Where Knative mounts them, which this machine's folder need not be free for, nor changed: another pair that is
+    put in their place later is seen as well.
+    """
+    there = sorted(path.parent.rglob("*")) if (path := KNATIVE_FOLDER).parent.exists() else None
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\nwhile read -r name; do cat {KNATIVE_FOLDER}/$name; done\n")
+    program.chmod(0o755)
+    with pair() as folder:
+        try:
+            words = seeing(str(program), folder)
+        except EmuError as refused:
+            pytest.skip(f"not without root, nor without user namespaces: {refused}")
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as seen:
+            assert seen.stdin is not None and seen.stdout is not None
+            seen.stdin.write("tls.crt\n")
+            seen.stdin.flush()
+            assert seen.stdout.readline() == "-----BEGIN CERTIFICATE-----\n"
+            (folder / "new").write_text("put\n")
+            (folder / "new").replace(folder / "tls.crt")
+            assert seen.communicate("tls.crt\n")[0].endswith("put\n")
+    assert there == (sorted(path.parent.rglob("*")) if path.parent.exists() else None)
+    with pytest.raises(EmuError, match="could not be seen below /var/lib"):
+        seeing("/var/lib/queue", tmp_path)
 
 
 def test_the_list_names_settings() -> None:
