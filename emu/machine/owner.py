@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from emu.machine.proc import start_time
+from emu.machine.proc import fields, start_time
 
 FIRST = 0xEFFFFFFC
 """The number of the first namespace of pids, from which every process is seen (linux/proc_ns.h)."""
@@ -29,11 +29,29 @@ def lives(owner: str) -> bool:
     """
     pid, ticks, boot, namespace = [*owner.split(":"), *[""] * 4][:4]
     here = str(_namespace())
-    if not pid.isdigit() or boot != _boot():
+    if not pid.isdecimal() or boot != _boot():
         return False
     if namespace in ("", here):  # earlier versions did not say it
-        return _of(int(pid)) == f"{pid}:{ticks}:{boot}"
+        return _of(int(pid)) == f"{pid}:{ticks}:{boot}" or _is_hidden(int(pid))
     return here != str(FIRST) or any(_is(one, pid, ticks, namespace) for one in Path("/proc").glob("[0-9]*"))
+
+
+def is_of_this_boot(owner: str) -> bool:
+    """Whether it was there since this machine was started, as far as this /proc shows it."""
+    return owner.split(":")[2:3] == [_boot()]
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether it is another user's that this /proc does not show (hidepid)."""
+    if fields(pid) is not None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        pass
+    return False
 
 
 def _of(pid: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from emu.errors import EmuError
 from emu.machine import command
 from emu.machine.orphans import VARIABLE, end_orphans
 from emu.machine.owner import owner
@@ -78,7 +79,9 @@ def test_one_that_does_not_obey_is_killed(start: Starting, monkeypatch: pytest.M
         "nonsense",
         "1:2:3",
         "x:y:z:0",
-        f"4194304:{2**60}:abcdef12:4026531836",  # it would have been started by what came later
+        f"4194304:{2**60}:{owner().split(':')[2]}:4026531836",  # it would have been started by what came later
+        "4194304:1:abcdef12:4026531836",  # of a container with a boot id of its own, where it may live
+        f"{'9' * 5000}:{'9' * 5000}:{owner().split(':')[2]}:0",
     ],
 )
 def test_what_names_no_emu_that_was_there_is_left_alone(start: Starting, whose: str) -> None:
@@ -86,6 +89,42 @@ def test_what_names_no_emu_that_was_there_is_left_alone(start: Starting, whose: 
     other = start(SLEEPS, whose)
     assert list(end_orphans([other.pid])) == []
     assert other.poll() is None
+
+
+def test_an_emu_that_comes_from_what_a_dead_one_started_is_left_alone(start: Starting) -> None:
+    """With all that it has started: it lives."""
+    words = [sys.executable, "-c", f"{MAKES_ONE}\nsys.stdout.flush()\nimport time; time.sleep(600)", *SLEEPS]
+    emu = start(words, gone())
+    assert emu.stdout is not None
+    child = int(emu.stdout.readline())
+    try:
+        assert list(end_orphans([emu.pid, child])) == []
+        assert emu.poll() is None and stat(child) is not None
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_nothing_is_ended_by_the_pids_of_another_namespace(start: Starting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc shows those (`unshare --pid --fork`), a pid that is found there is somebody else's here."""
+    orphan = start(SLEEPS, gone())
+    with monkeypatch.context() as patched:
+        patched.setattr("os.getpid", lambda: 1)
+        assert list(end_orphans([orphan.pid])) == []
+    assert orphan.poll() is None
+
+
+def test_one_that_cannot_be_ended_is_reported(start: Starting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what `emu clean` could not remove; those that did end are named all the same."""
+    monkeypatch.setattr("emu.machine.orphans._END_S", 0.1)
+    monkeypatch.setattr("emu.machine.orphans.pidfd_send_signal", not_allowed)
+    orphan = start(SLEEPS, gone())
+    with pytest.raises(EmuError, match=rf"cannot end process {orphan.pid} \("):
+        list(end_orphans([orphan.pid]))
+
+
+def not_allowed(_fd: int, _number: int) -> None:
+    """As for a set-user-ID program."""
+    raise PermissionError
 
 
 def test_a_living_emu_s_are_left_alone_and_so_is_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,20 @@ def test_an_owner_of_an_earlier_version_is_known() -> None:
     assert lives(owner().rpartition(":")[0])
 
 
+def test_one_that_proc_hides_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's, where /proc is mounted with hidepid: only kill(2) says that it is there."""
+
+    def not_allowed(_pid: int, _number: int) -> None:
+        raise PermissionError
+
+    its = owners._of(os.getppid())
+    monkeypatch.setattr(owners, "fields", lambda _pid: None)
+    monkeypatch.setattr(owners, "start_time", lambda _pid: None)
+    assert not lives(its)
+    monkeypatch.setattr("os.kill", not_allowed)
+    assert lives(its)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a namespace of pids is root's to make")
 def test_owners_are_known_across_namespaces_of_pids(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first one each is known, dead or alive. From a container with pids of its own, which sees the same
