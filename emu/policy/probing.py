@@ -48,6 +48,8 @@ class ProbeState:
     began: float = 0.0
     """When the container started."""
     asked_at: float = -math.inf
+    hurried: bool = False
+    """Its container has printed something since it was asked."""
     asking: bool = False
     result: bool | None = None
     """What the answers so far add up to; None is not known yet."""
@@ -122,7 +124,7 @@ def due(state: ContainerProbes, now: float, *, frozen: bool = False) -> tuple[Co
     for kind, probe in state.probes.items():
         if probe.asking or not state.asks(kind) or probe.due_at > now:
             continue
-        probes[kind] = replace(probe, asking=not frozen, due_at=_next(probe, now), asked_at=now)
+        probes[kind] = replace(probe, asking=not frozen, due_at=_next(probe, now), asked_at=now, hurried=False)
         if not frozen:
             found.append(kind)
     return ContainerProbes(probes), tuple(found)
@@ -153,13 +155,15 @@ def answered(state: ContainerProbes, kind: Kind, outcome: Outcome, now: float) -
 
 def hurried(state: ContainerProbes, now: float) -> ContainerProbes:
     """The container printed something, perhaps that it is ready: what is asked eagerly is due, though not sooner than
-    it would be in the container's first moments.
+    it would be in the container's first moments; and once more after as long, for many a server says that it listens
+    just before it does. Not before it would be asked at all.
     """
     probes = dict(state.probes)
     for kind, probe in state.probes.items():
         eager_s = probe.rule.eager_s
         if eager_s is not None and not probe.succeeded:
-            probes[kind] = replace(probe, due_at=min(probe.due_at, max(now, probe.asked_at + eager_s)))
+            soonest = max(now, probe.asked_at + eager_s, probe.began + probe.rule.initial_delay_s)
+            probes[kind] = replace(probe, due_at=min(probe.due_at, soonest), hurried=True)
     return ContainerProbes(probes)
 
 
@@ -174,6 +178,8 @@ def ending(state: ContainerProbes) -> ContainerProbes:
 def _next(probe: ProbeState, now: float) -> float:
     """The first tick after now, as a ticker gives it: a late probe does not shift those after it."""
     if probe.rule.eager_s is not None and not probe.succeeded:
+        if probe.hurried:
+            return now + probe.rule.eager_s
         return now + max(probe.rule.eager_s, min(EAGER_SHARE * (now - probe.began), EAGER_MOST_S))
     period_s = probe.rule.period_s
     return probe.due_at + period_s * (math.floor((now - probe.due_at) / period_s) + 1)

@@ -188,6 +188,22 @@ def test_an_eager_probe_is_asked_once_its_container_prints_something() -> None:
     assert not state.eager and hurried(state, 8.4) == state
 
 
+def test_what_is_printed_is_followed_by_two_looks() -> None:
+    """Many a server says that it listens just before it does: after a long start the next look would be late."""
+    state = begin({"readiness": ProbeRule(eager_s=0.1)}, 0.0)
+    state, _ = due(hurried(state, 20.0), 20.0)
+    state = answered(state, "readiness", "failure", 20.0)
+    assert next_due(state) == pytest.approx(20.1)
+    state, _ = due(state, 20.1)
+    assert next_due(answered(state, "readiness", "failure", 20.1)) == pytest.approx(21.1)
+
+
+def test_what_is_printed_shortens_no_initial_delay() -> None:
+    """Which is asked for."""
+    state = begin({"readiness": ProbeRule(initial_delay_s=5, eager_s=0.1)}, 0.0)
+    assert next_due(hurried(state, 1.0)) == pytest.approx(5.0)
+
+
 def test_a_probe_that_lost_its_success_is_not_eager_again() -> None:
     """Once it has succeeded, the period holds, whatever comes."""
     state = begin({"readiness": ProbeRule(period_s=10, eager_s=0.1)}, 0.0)
