@@ -105,11 +105,15 @@ class PhaseRun:
             self.load.say(ended=self.phase.name, at=time.monotonic(), met=met, unsent=unsent)
 
     async def _begin(self) -> float:
+        if not self._before:  # nothing has happened that it could wait for, and the load has begun with a sample
+            begin = self.load.begin_at + self.phase.start_s
+            await _sleep_until(begin)
+            return begin
         if self.phase.after_answers:
             for run in self._before:
                 await run.settled.wait()
             begin = time.monotonic()
-        elif self.phase.follows and self._before:
+        elif self.phase.follows:
             # Shielded: whoever waits here may be cancelled, and the others keep waiting for it.
             begin = await asyncio.shield(self._before[-1]._over_at)
         else:
