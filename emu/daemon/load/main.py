@@ -91,7 +91,7 @@ class Load:
         """Run all phases, wait for answers still due, record the rest as unanswered."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
+            loop.add_signal_handler(number, self._stop)
         if self._met_by is not None:
             loop.add_reader(self._met_by, self._hear, self._met_by)
         self._sampling.open()
@@ -120,6 +120,11 @@ class Load:
         await asyncio.gather(sending, *keeping, stopped, return_exceptions=True)
         self._settle()
         return 0 if self._records.failure is None else EXIT_NOT_RECORDED
+
+    def _stop(self) -> None:
+        """End early, whatever is waited for: a recorder that hangs, too."""
+        self.stopping.set()
+        self._sampling.close()
 
     async def sampled(self, phase: str) -> None:
         """The recorder has taken a sample, before this phase has sent anything; empty: after all phases."""
@@ -231,7 +236,7 @@ class Load:
     def _status(self, finished: bool = False) -> None:
         now = time.monotonic()
         if os.getppid() != self._parent:  # whose run it was is gone, however it ended: the rest is not needed
-            self.stopping.set()
+            self._stop()
         phase = next((run.phase.name for run in self._runs if run.active), None)
         status = {
             "t": round(now - self.begin_at, 3) if self.begin_at else 0.0,

@@ -116,11 +116,13 @@ def test_a_phase_after_answers_begins_when_all_before_have_ended(runs: Runs, app
 
 
 def test_a_phase_after_answers_begins_when_a_sample_has_been_taken(runs: Runs, app: Daemon) -> None:
-    """So has the load, and it ends with one; in between a phase that begins at its time asks for none."""
+    """So has the load, and it ends with one: its first phase asks for no other. One that begins at its time asks for
+    none.
+    """
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     mine.settimeout(DEADLINE_S)
     phases = (
-        phase("burst", name="first", size=2, duration_s=0.1),
+        phase("burst", name="first", size=2, duration_s=0.1, after_answers=True),
         phase("burst", name="timed", size=1, start_s=0.1, duration_s=0.1),
         phase("burst", name="after", size=2, duration_s=0.1, after_answers=True),
     )
@@ -141,7 +143,8 @@ def test_a_phase_after_answers_begins_when_a_sample_has_been_taken(runs: Runs, a
         mine.send(number)
     assert load.wait() == 0
     began = {line["began"]: line["at"] for line in load.lines if "began" in line}
-    assert answered[0] <= began["first"] and answered[1] <= began["after"] <= answered[2]
+    ready = next(line["ready"] for line in load.lines if "ready" in line)
+    assert answered[0] <= began["first"] == ready and answered[1] <= began["after"] <= answered[2]
     assert not [line for line in load.lines if "unsampled" in line]
 
 
@@ -155,6 +158,18 @@ def test_a_recorder_that_has_ended_delays_nothing(runs: Runs, app: Daemon) -> No
     mine.close()
     assert load.wait() == 0, load.stderr()
     assert len(runs.records("done")) == 2
+    assert not [line for line in load.lines if "unsampled" in line]
+
+
+def test_one_that_is_stopped_waits_for_no_sample(runs: Runs, app: Daemon) -> None:
+    """A recorder that hangs does not keep a run that its user ends."""
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    mine.settimeout(DEADLINE_S)
+    with mine, theirs:
+        load = runs.start(app.port, phase(name="a", size=1), asks=theirs.fileno())
+        assert mine.recv(20) == b"1"
+        load.term()
+        assert load.wait() == 0, load.stderr()
     assert not [line for line in load.lines if "unsampled" in line]
 
 
