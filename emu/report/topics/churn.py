@@ -39,7 +39,7 @@ RATES = {
 """Lines of the panel of reclaim, each with its column, in pages, and its colour."""
 KERNEL_SHARE = 0.2
 """Kernel memory from this share of the limit on is worth a sentence."""
-NEARLY_ALL = 0.9
+NEXT_TO_NOTHING = 0.1
 MUCH_DIRTY = 16 * 2**20
 """Less than this is written out in the time of a request or two."""
 MANY_FAULTS = 8192
@@ -174,11 +174,13 @@ def _churned(figures: dict[str, Any]) -> bool:
 
 
 def _held_before(figures: Figures) -> bool:
-    """As good as all that it read had been in the page cache, without being read by it: whoever reads pages again has
-    read at least twice as much. It had written them, or another container had them.
+    """As good as all that its page cache ever held had been in one before, without being read by it: what it read for
+    the first time is next to nothing beside that. It had written them, or another container had them. Who reads the
+    same files over and over had read all of them once.
     """
     read = figures["disk_read_bytes"] if figures["disk_read_bytes"] is not None else figures["io_read_bytes"]
-    return bool(read) and figures["refault_bytes"] >= NEARLY_ALL * read
+    held, again = figures["file_peak_bytes"], figures["refault_bytes"]
+    return bool(read and held) and abs(read - again) <= NEXT_TO_NOTHING * min(read, held)
 
 
 def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:

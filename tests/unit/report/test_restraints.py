@@ -354,6 +354,16 @@ def test_files_that_another_container_had_in_the_page_cache_are_not_read_again(t
     assert "which it had written, or another container had held" in said
 
 
+def test_files_that_are_read_over_and_over_are_the_reader_s(tmp_path: Path) -> None:
+    """However often: it had read all of them once. Nor are they another's where they are not read from a disk."""
+    for number, (read, again) in enumerate(((2000, 1900), (4, 60))):
+        run = _begun(tmp_path / str(number), memory_max=80 * MIB)
+        run.advance(4.0, {"app": {"file": 70 * MIB, "read": read * MIB, "refault_file": again * MIB / 4096}})
+        summary, said = _reported(run)
+        assert "again after the page cache had dropped it" in summary["verdict"]["headline"]
+        assert "another container" not in said
+
+
 def test_what_held_a_container_back_that_was_not_killed_is_in_the_headline_of_a_kill(tmp_path: Path) -> None:
     """Requests to it failed for that, and not for the kill of another one."""
     run = _begun(tmp_path, memory_max=128 * MIB)
