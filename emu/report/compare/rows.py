@@ -40,6 +40,8 @@ class Row:
     oom_kills: int | None = None
     spared: bool = False
     """Each OOM kill took a child process, and the container lived on."""
+    some_spared: bool = False
+    """Some did, and others took the container."""
     first_kill_s: float | None = None
     """After the load began; less than 0 before it."""
     victim: tuple[str, str] = ("", "")
@@ -145,6 +147,7 @@ def _row(name: str, summary: Summary) -> Row:
         oom_kills=figure("pod.oom_kills"),
         restarts=figure("pod.restarts"),
         spared=all(kill.get("child") for kill in summary.get("oom_kills") or [{}]),
+        some_spared=len({bool(kill.get("child")) for kill in summary.get("oom_kills") or []}) > 1,
         victim=_victim(summary),
         killed=_killed(summary),
         node_kills=sum(kill["level"] == _NODE for kill in summary.get("oom_kills") or []),

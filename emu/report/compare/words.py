@@ -130,7 +130,7 @@ def kills_words(row: Row, *, mixed: bool = False) -> str:
         side = "after" if row.first_kill_s > 0 else "before"
         when = f" ({format_seconds(abs(row.first_kill_s))} {side} the load began)"
     alone = row.oom_kills == 1
-    whose = f" of {'the whole container' if alone else 'whole containers'}" if mixed else ""
+    whose = f" of {'the whole container' if alone else 'whole containers'}" if mixed and not row.some_spared else ""
     whose = f" of {'a child process' if alone else 'child processes'}" if row.spared else whose
     return f"{row.oom_kills or 'none'}{whose} with {row.name}{when}"
 

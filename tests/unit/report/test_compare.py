@@ -283,6 +283,7 @@ def test_kills_of_child_processes_are_called_that() -> None:
     assert said == ["2 of child processes with one", "1 with group", "1 of a child process with all"]
     said = [kills_words(row, mixed=True) for row in rows]
     assert said[0].startswith("2 of child processes") and said[1] == "1 of the whole container with group"
+    assert kills_words(Row("both", oom_kills=2, some_spared=True), mixed=True) == "2 with both"
 
 
 def scaled(name: str, pods: int = 2, p90: float | None = None, idle_s: float = 6.0) -> Row:
