@@ -8,7 +8,7 @@ from emu.report.topics.kernel_memory import FILLS, filled_by_the_kernel
 from emu.report.words import count, of_limit
 from emu.study.counters import value_at
 from emu.study.measures import last
-from emu.study.model.instances import container_of
+from emu.study.model.instances import Instance, container_of
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
@@ -82,10 +82,15 @@ def lived_on(study: Study, kill: OomVerdict) -> str:
     """What became of a container that lost a child process: a server that gives up without its worker ends, too."""
     mine = next((one for one in study.instances if one.owner == kill.owner), None)
     after_s = None if mine is None or mine.exited_s is None else mine.exited_s - kill.time_s
-    ended = mine is not None and not (mine.asked or mine.killed_for or mine.oom_ended or mine.with_engine)
-    if mine is None or after_s is None or not ended or not 0.0 <= after_s <= SOON_S:
+    if mine is None or after_s is None or _was_ended(mine) or not 0.0 <= after_s <= SOON_S:
         return f"the container lived on{_for_the_probe(study, kill)}"
-    return f"the container ended {format_seconds(after_s)} later with exit code {mine.exit_code}"
+    code = "" if mine.exit_code is None else f" with exit code {mine.exit_code}"
+    return f"the container ended {format_seconds(after_s)} later{code}"
+
+
+def _was_ended(one: Instance) -> bool:
+    """Not by itself: by the run, the kubelet (also one that it evicted), the kernel or with the engine."""
+    return bool(one.asked or one.stop or one.killed_for or one.oom_ended or one.with_engine)
 
 
 def _for_the_probe(study: Study, kill: OomVerdict) -> str:

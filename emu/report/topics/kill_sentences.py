@@ -186,7 +186,9 @@ def _whole(kill: OomVerdict) -> str:
         return "what ran out"
     most = max(known, key=lambda one: abs(one.oom_score_adj))
     whole = (most.points_bytes - most.held_bytes) * 1000 // most.oom_score_adj
-    beside = "" if kill.limit_bytes is not None and whole < kill.limit_bytes + 2**20 else " and swap"
+    if kill.limit_bytes is None:
+        return f"{format_bytes(whole)} (the machine's memory and swap)"
+    beside = "" if whole < kill.limit_bytes + 2**20 else " and swap"
     return f"{format_bytes(whole)} (what ran out{beside})"
 
 

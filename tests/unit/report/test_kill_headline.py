@@ -9,7 +9,7 @@ from emu.record.events import Owner
 from emu.record.rundir import RunDir
 from emu.report.topics.kill_headline import kill_headline, while_resized
 from emu.report.topics.kill_sentences import _compared, _culprit, _unseen
-from emu.study.model.instances import Instance
+from emu.study.model.instances import Instance, Stop
 from emu.study.model.kills import Candidate, Culprit, OomVerdict
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
@@ -104,7 +104,10 @@ def test_a_container_that_gave_up_without_its_child_did_not_live_on() -> None:
     ended = replace(study.instances[0], exited_s=FIRST.time_s + 0.7, exit_code=1)
     study.instances[0] = ended
     assert "; the container ended 700 ms later with exit code 1" in kill_headline(study)
-    for other in (replace(ended, exited_s=60.0), replace(ended, asked=True), replace(ended, oom_ended=True)):
+    study.instances[0] = replace(ended, exit_code=None)  # its engine did not know
+    assert "exit code" not in kill_headline(study)
+    evicted = replace(ended, stop=Stop("evicted", FIRST.time_s + 0.5, 0.0))
+    for other in (replace(ended, exited_s=60.0), replace(ended, asked=True), replace(ended, oom_ended=True), evicted):
         study.instances[0] = other
         assert "; the container lived on" in kill_headline(study)
 
@@ -141,6 +144,8 @@ def test_what_oom_score_adj_counts_thousandths_of_is_said() -> None:
     kill = replace(FIRST, limit_bytes=160 * MIB, candidates=(chosen, other))
     assert "thousandths of 2.0 GiB (what ran out and swap): app held 80 MiB" in _compared(kill)
     assert "thousandths of 2.0 GiB (what ran out): app" in _compared(replace(kill, limit_bytes=2000 * MIB))
+    host = replace(kill, level="host", limit_bytes=None)
+    assert "of 2.0 GiB (the machine's memory and swap): app" in _compared(host)
     flat = replace(chosen, oom_score_adj=0, points_bytes=80 * MIB)
     assert "thousandths of what ran out: app" in _compared(replace(kill, candidates=(flat,)))
 
