@@ -10,7 +10,7 @@ from emu.manifests.decode import decode
 from emu.manifests.documents import KSERVE, SERVING, Document, Manifests
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, place, source_of
 from emu.manifests.hpa import refused
-from emu.manifests.starting_hpa import requested_by, spec_of
+from emu.manifests.starting_hpa import counting, requested_by, spec_of
 from emu.policy.hpa.form import behavior_of
 from emu.policy.hpa.measurable import unmeasurable
 from emu.policy.hpa.spec import HpaSpec as Policy
@@ -102,8 +102,8 @@ def _target(made: Explanation, spec: Spec, scaled: Document) -> None:
     if read.misfits:  # it is refused, and says so itself
         return
     workload: Spec = read.value.get("spec") or {}
-    containers: list[Spec] = ((workload.get("template") or {}).get("spec") or {}).get("containers") or []
-    for words in _unmeasurable(spec, containers, scaled.title):
+    pod: Spec = (workload.get("template") or {}).get("spec") or {}
+    for words in _unmeasurable(spec, pod, scaled.title):
         made.note(words, place(root, "spec.metrics"))
     if workload.get("replicas") == 0:
         words = f"{scaled.title} says replicas 0, which switches the autoscaler off (ScalingDisabled): nothing runs"
@@ -116,13 +116,13 @@ def _target(made: Explanation, spec: Spec, scaled: Document) -> None:
         )
 
 
-def _unmeasurable(spec: Spec, containers: list[Spec], title: str) -> Iterator[str]:
+def _unmeasurable(spec: Spec, pod: Spec, title: str) -> Iterator[str]:
     """What is said of metrics that the controller can make nothing of."""
     policy, _ = spec_of(spec)
     if spec.get("metrics") and not policy.metrics:  # an adapter has all of them
         return
-    requested = {str(one.get("name", "?")): requested_by(one) for one in containers}
-    for one in unmeasurable(policy, requested):
+    requested = {str(one.get("name", "?")): requested_by(one) for one in counting(pod)}
+    for one in unmeasurable(policy, requested, requested_by(pod)):
         if one.absent:
             yield (
                 f"{title} has no container {one.containers[0]}: its {one.metric.name} is never read "

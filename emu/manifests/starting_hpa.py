@@ -216,7 +216,13 @@ def _aim(metric: Metric, in_a_pod: float, got: float) -> str:
     return f"at {share}{amount(metric.name, int(in_a_pod))}, in each pod that is {pods}"
 
 
+def counting(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The containers of a pod whose requests and usage count: of its init containers the sidecars."""
+    inits: Sequence[Mapping[str, Any]] = spec.get("initContainers") or ()
+    return [*(spec.get("containers") or ()), *(one for one in inits if one.get("restartPolicy") == "Always")]
+
+
 def requested_by(container: Mapping[str, Any]) -> set[str]:
-    """The resources that a container requests; a limit without a request is one."""
+    """The resources that a container requests, or a pod itself; a limit without a request is one."""
     resources: Mapping[str, Any] = container.get("resources") or {}
     return {name for kind in ("requests", "limits") for name in resources.get(kind) or {}}

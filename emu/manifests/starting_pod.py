@@ -125,6 +125,8 @@ def standard_pod_of(
     app = {key: value for key, value in serving.items() if not (stays and key == "readinessProbe")}
     containers = [app if one is serving else one for one in spec["containers"]]
     pod = pod_of({**spec, "containers": containers}, app, {}, of, objects, standard=True)
+    if any((spec.get("resources") or {}).get(kind) for kind in ("requests", "limits")):
+        pod.left_out.append("the resources of the pod itself")
     restarts = {} if spec.get("restartPolicy") in (None, "", "Always") else {"restartPolicy": spec["restartPolicy"]}
     pod.keys = {"deploymentMode": "Standard", **restarts, **pod.keys}
     if (grace := spec.get("terminationGracePeriodSeconds")) not in (None, _GRACE_S):

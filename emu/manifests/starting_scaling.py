@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from emu.manifests.documents import Manifests
 from emu.manifests.explaining import cluster_of
-from emu.manifests.starting_hpa import APP, RESOURCES, knative_keys, plain_load, requested_by, standard_keys
+from emu.manifests.starting_hpa import APP, RESOURCES, counting, knative_keys, plain_load, requested_by, standard_keys
 from emu.manifests.starting_hpa import load_for as hpa_load
 from emu.manifests.starting_keda import keda_keys
 from emu.manifests.starting_load import load_for
@@ -75,7 +75,8 @@ def of_deployment(chosen: Chosen, serving: Mapping[str, Any]) -> Scaling:
     spec = chosen.hpa
     if spec is None:
         return Scaling(None, plain_load(serving), several=False, left_out=_more(chosen.replicas))
-    if (nothing := _does_nothing(spec, _all(chosen), others=chosen.other_metrics)) is not None:
+    own = requested_by(chosen.spec)
+    if (nothing := _does_nothing(spec, _all(chosen), others=chosen.other_metrics, of_pod=own)) is not None:
         there = min(max(chosen.replicas, spec.least), spec.max_replicas)  # its bounds hold all the same
         return Scaling(None, plain_load(serving), several=False, left_out=(nothing, *_more(there)))
     keys = standard_keys(spec, chosen.replicas, str(serving.get("name", "")))
@@ -89,15 +90,25 @@ def _more(pods: int) -> tuple[str, ...]:
 
 
 def _all(chosen: Chosen) -> list[Mapping[str, Any]]:
-    """Its containers, those that KServe adds among them."""
-    return [*chosen.spec["containers"], *chosen.sidecars]
+    """Its containers that run beside each other, those that KServe adds among them."""
+    return [*counting(chosen.spec), *chosen.sidecars]
 
 
-def _does_nothing(spec: HpaSpec, containers: Iterable[Mapping[str, Any]], *, others: bool = False) -> str | None:
+def _does_nothing(
+    spec: HpaSpec,
+    containers: Iterable[Mapping[str, Any]],
+    *,
+    others: bool = False,
+    of_pod: Collection[str] = (),
+) -> str | None:
     """Why the autoscaler leaves the number of pods as it is, in the words of `leftOut`; None where it does not.
-    `others`: it has metrics in a cluster that are left out here.
+    `others`: it has metrics in a cluster that are left out here. `of_pod`: what the pod itself requests, which is
+    left out too.
     """
-    found = stuck(spec, {str(one.get("name", "")): requested_by(one) for one in containers})
+    requested = {str(one.get("name", "")): requested_by(one) for one in containers}
+    found = stuck(spec, requested)
+    if found is not None and of_pod and stuck(spec, requested, of_pod) is None:
+        return "its HorizontalPodAutoscaler, which goes by what the pod itself requests, so there is one pod"
     if found is None:
         return None
     why = f"{found.reason}: {found.words}"

@@ -155,8 +155,8 @@ class Hpa:
 
 
 def requests_of(template: PodTemplate) -> Requests:
-    """What the pod's containers request of each resource; init containers and sidecars among them do not count."""
-    asked = {one.name: one.asked.resources.requests for one in template.containers if one.role == "container"}
+    """What the pod's containers request of each resource; of the init containers only sidecars count."""
+    asked = {one.name: one.asked.resources.requests for one in template.containers if one.role != "init"}
     return {
         resource: {
             name: None if (amount := requests.get(resource)) is None else amount * thousandths

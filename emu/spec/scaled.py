@@ -62,7 +62,7 @@ def _check_metrics(scaling: AutoscalingSpec, containers: Mapping[str, ContainerS
     requested = {
         name: {resource for resource in ("cpu", "memory") if _requests(one, resource)}
         for name, one in containers.items()
-        if not isinstance(one, InitContainerSpec)
+        if not isinstance(one, InitContainerSpec) or one.is_sidecar
     }
     try:
         found = stuck(scaling.asked, requested)

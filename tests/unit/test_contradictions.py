@@ -134,6 +134,8 @@ def test_what_cannot_be_is_refused_with_its_place(text: str, what: str, place: s
         "pod: { freezer: {}, autoscaling: {} }",
         f"pod: {{ {STANDARD}, autoscaling: {{ class: hpa, horizontalPodAutoscaler: {{ maxReplicas: 1 }} }} }}",
         f"pod: {{ {STANDARD}, app: {{ resources: {{ limits: {{ cpu: 1 }} }} }}, autoscaling: {{ {OWN} }} }} }}",
+        f"pod: {{ {STANDARD}, initContainers: [ {{ name: web, restartPolicy: Always, {RESOURCES} }} ], "
+        f"autoscaling: {{ {OWN}, {BY_WEB} }} }} }}",
         "pod: { autoscaling: { class: hpa, metric: memory, target: 80, maxScale: 3 } }",
         f"pod: {{ autoscaling: {{}} }}\n{TWO}\n{load('until: { readyPods: 2 }')}",
         f"pod: {{ autoscaling: {{ maxScale: 2 }} }}\n{load('until: { ready: 0/0, readyPods: 2 }')}",

@@ -28,7 +28,9 @@ pod:
   app: { resources: { requests: { cpu: 100m }, limits: { memory: 64Mi } } }
   queueProxy: { resources: { requests: { cpu: 25m } } }
   sidecars: [{ name: beside, resources: { requests: { cpu: 10m } } }]
-  initContainers: [{ name: first, restartPolicy: Always, resources: { requests: { cpu: 1 } } }]
+  initContainers:
+    - { name: first, resources: { requests: { cpu: 1 } } }
+    - { name: log, restartPolicy: Always, resources: { requests: { cpu: 30m } } }
   autoscaling: { class: hpa, metric: memory, target: 20, maxScale: 5, controller: { syncPeriod: 1ms } }
 """
 STANDARD = """
@@ -56,12 +58,12 @@ def live(template: PodTemplate, *, ready: bool = True, running: tuple[str, ...] 
     return Live(cast("Any", worker), 5.0, "", 7.0 if ready else None, 7.0 if ready else 5.0)
 
 
-def test_requests_are_those_of_containers_alone() -> None:
-    """A limit counts as a request where there is none; init containers and sidecars among them do not count."""
+def test_requests_are_those_of_what_runs_side_by_side() -> None:
+    """A limit counts as a request where there is none; an init container counts if it is a sidecar."""
     _, _, template = planned(KNATIVE)
     assert requests_of(template) == {
-        "cpu": {"queue-proxy": 25, "app": 100, "beside": 10},
-        "memory": {"queue-proxy": None, "app": 64 * MIB * 1000, "beside": None},
+        "cpu": {"queue-proxy": 25, "app": 100, "beside": 10, "log": 30},
+        "memory": {"queue-proxy": None, "app": 64 * MIB * 1000, "beside": None, "log": None},
     }
 
 

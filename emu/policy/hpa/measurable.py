@@ -30,9 +30,12 @@ class Unmeasurable:
     """The pods have no such container."""
 
 
-def unmeasurable(spec: HpaSpec, requested: Mapping[str, Collection[str]]) -> list[Unmeasurable]:
-    """Those of its metrics. `requested` has for each container the resources that it requests; a limit is a
-    request.
+def unmeasurable(
+    spec: HpaSpec, requested: Mapping[str, Collection[str]], of_pod: Collection[str] = ()
+) -> list[Unmeasurable]:
+    """Those of its metrics. `requested` has for each container, sidecars among the init containers included, the
+    resources that it requests; a limit is a request. `of_pod`: those that the pod itself requests (KEP-2837). Where
+    there are any, a share of the whole pod is one of what the pod requests, of whichever level.
     """
     found = []
     for number, metric in enumerate(defaulted(spec).metrics):
@@ -43,6 +46,8 @@ def unmeasurable(spec: HpaSpec, requested: Mapping[str, Collection[str]]) -> lis
             words = f"container {metric.container} not present in metrics for pod"
             found.append(Unmeasurable(number, metric, (metric.container,), reason, words, absent=True))
         elif metric.type == "Utilization":
+            if of_pod and not metric.container and metric.name in {*of_pod}.union(*requested.values()):
+                continue
             counting = [one for one in requested if metric.container in ("", one)]
             lacking = tuple(one for one in counting if metric.name not in requested[one])
             if lacking:
@@ -51,11 +56,13 @@ def unmeasurable(spec: HpaSpec, requested: Mapping[str, Collection[str]]) -> lis
     return found
 
 
-def stuck(spec: HpaSpec, requested: Mapping[str, Collection[str]]) -> Unmeasurable | None:
+def stuck(
+    spec: HpaSpec, requested: Mapping[str, Collection[str]], of_pod: Collection[str] = ()
+) -> Unmeasurable | None:
     """The first metric of one that never scales for want of a value: none of its metrics has one. With another that
     has, it still scales up. None too where the bounds are one number.
     """
     if spec.least >= spec.max_replicas:
         return None
-    found = unmeasurable(spec, requested)
+    found = unmeasurable(spec, requested, of_pod)
     return found[0] if len(found) == len(defaulted(spec).metrics) else None

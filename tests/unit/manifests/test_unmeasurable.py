@@ -87,3 +87,32 @@ def test_an_explanation_says_it_of_each_container(tmp_path: Path) -> None:
     assert "Deployment web has no container other" in found.notes[0].text
     found, _ = explained(tmp_path, HPA % ("v2", "Deployment", f"metrics: [{PODS}]"), deployment)
     assert not found.notes
+
+
+SIDECAR = "{initContainers: [{name: other, image: log, restartPolicy: Always, resources: %s}], containers: "
+
+
+def test_a_sidecar_among_the_init_containers_counts(tmp_path: Path) -> None:
+    """Its requests are among the pod's, and an autoscaler may go by it alone."""
+    deployment = DEPLOYMENT % ("minReadySeconds: 0", "{requests: {cpu: 1}}")
+    bare, asks = (deployment.replace("{containers: ", SIDECAR % one) for one in ("{}", "{requests: {cpu: 1}}"))
+    share, by_other = (HPA % ("v2", "Deployment", metrics) for metrics in (SHARE, BY_OTHER))
+    found, _ = explained(tmp_path, share, bare)
+    assert "container other of Deployment web requests no cpu" in found.notes[0].text
+    assert started(tmp_path, bare, share).pod.autoscaling is None
+    for hpa in (share, by_other):
+        found, _ = explained(tmp_path, hpa, asks)
+        assert not found.notes
+        assert started(tmp_path, asks, hpa).pod.autoscaling is not None
+
+
+def test_a_share_may_be_one_of_what_the_pod_itself_requests(tmp_path: Path) -> None:
+    """The autoscaler works in a cluster; here it is left out with the pod's resources, which a scaled pod has not."""
+    own = "{resources: {requests: {cpu: 1}}, containers: "
+    deployment = (DEPLOYMENT % ("minReadySeconds: 0", "{}")).replace("{containers: ", own)
+    hpa = HPA % ("v2", "Deployment", SHARE)
+    found, _ = explained(tmp_path, hpa, deployment)
+    assert not found.notes
+    left_out = started(tmp_path, deployment, hpa).pod.left_out
+    assert "the resources of the pod itself" in left_out
+    assert any("goes by what the pod itself requests" in one for one in left_out)

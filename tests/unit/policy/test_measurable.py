@@ -38,3 +38,12 @@ def test_one_is_stuck_if_no_metric_has_a_value_and_it_could_scale() -> None:
     assert stuck(HpaSpec(3, metrics=(CPU, MEMORY)), bare) is not None
     assert stuck(HpaSpec(3, metrics=(CPU, QUERY)), bare) is None
     assert stuck(HpaSpec(3, 3, metrics=(CPU,)), bare) is None
+
+
+def test_what_the_pod_itself_requests_stands_for_its_containers() -> None:
+    """For a share of the whole pod, and for each resource that the pod or any of its containers requests."""
+    spec, bare = HpaSpec(3, metrics=(CPU,)), {"app": {"memory"}, "log": set[str]()}
+    assert stuck(spec, bare, {"cpu"}) is None
+    assert stuck(HpaSpec(3, metrics=(MEMORY,)), bare, {"cpu"}) is None
+    assert stuck(spec, bare, {"memory"}) is not None
+    assert stuck(HpaSpec(3, metrics=(OF_WEB,)), {"web": set()}, {"cpu"}) is not None
