@@ -108,11 +108,14 @@ class Balancer(Generic[Pod]):
         self.choose: Callable[[], Load[Pod] | None] = self._none
         """() → a pod, with a slot of it taken; None where no pod has one, and the request is to wait again."""
 
-    def update(self, pods: Iterable[Pod]) -> None:
-        """The pods to choose from are these, in this order. Those that stay keep their requests."""
+    def update(self, pods: Iterable[Pod], others: Iterable[Pod] = ()) -> None:
+        """The pods to choose from are these, in this order; `others` are there too, and other activators choose them.
+        All of these keep their requests: one of the others may be this activator's again.
+        """
         known = self._by_pod
         self._loads = [known.get(pod) or self._new(pod) for pod in pods]
-        self._by_pod = {load.pod: load for load in self._loads}
+        self._by_pod = {pod: known[pod] for pod in others if pod in known}
+        self._by_pod |= {load.pod: load for load in self._loads}
         if not self._loads:
             self.choose = self._none
         elif len(self._loads) == 1:

@@ -79,7 +79,7 @@ class Throttler(Generic[Key]):
         was_open = self.open
         pods = sorted(set(addresses))
         own = assigned(pods, index, activators, self._concurrency)
-        self._balancer.update(own)
+        self._balancer.update(own, pods)
         self.capacity = capacity(self._concurrency, len(pods), len(own), activators)
         if was_open == self.open:
             return []

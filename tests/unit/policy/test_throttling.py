@@ -96,6 +96,21 @@ def test_an_activator_has_its_share_of_the_pods() -> None:
     assert set(enter(one, *"tuvwxyz")) == {"c", "d"}
 
 
+def test_requests_in_a_pod_count_when_it_is_this_activators_again() -> None:
+    """Its share of the pods changes with the activators, and a pod takes no more than its limit for that."""
+    one = throttler(3)
+    pods = ["a", "b", "c", "d"]
+    one.update(pods, 0.0, index=0, activators=2)
+    assert enter(one, *"stu") == ["a"] * 3
+    one.update(pods, 1.0, index=1, activators=2)
+    one.leave("t")
+    one.update(pods, 2.0, index=0, activators=2)
+    assert enter(one, *"vw") == ["a", "b"]
+    one.update(pods[1:], 3.0, index=0, activators=2)
+    one.update(pods, 4.0, index=0, activators=2)
+    assert enter(one, "x") == ["a"], "a pod that was away is another one"
+
+
 _STEP = st.tuples(st.sampled_from(["enter", "leave", "pods"]), st.integers(0, 9))
 
 
