@@ -127,7 +127,8 @@ def _integer(value: int, flags: str, verb: str) -> str:
         digits = ("0o" if verb == "O" else _PREFIXES.get(verb, "") if "#" in flags else "") + digits
         return ("-" if value < 0 else "+" if "+" in flags else " " if " " in flags else "") + digits
     if verb in "cqU" and 0 <= value <= 0x10FFFF:
-        return f"U+{value:04X}" if verb == "U" else chr(value) if verb == "c" else f"'{quoted(chr(value))[1:-1]}'"
+        char = "\ufffd" if 0xD800 <= value < 0xE000 else chr(value)  # half of a pair is no character
+        return f"U+{value:04X}" if verb == "U" else char if verb == "c" else f"'{quoted(char)[1:-1]}'"
     return _bad(value, verb)
 
 

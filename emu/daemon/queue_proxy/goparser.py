@@ -5,7 +5,7 @@ Nodes are tuples that begin with their kind. Variables and functions that are no
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,10 @@ from emu.daemon.queue_proxy.golexer import TemplateError, Token, fault, pieces
 Node = tuple[Any, ...]
 _MOST_INT = 2**63 - 1
 _LITERALS = ("dot", "nil", "value")
+_ESCAPE = re.compile(
+    r"""\\(?:([abfnrtv\\'"])|([0-7]{3})|x([0-9a-fA-F]{2})|(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}))""", re.ASCII
+)
+_PLAIN = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 @dataclass
@@ -240,13 +244,30 @@ def unquoted(token: Token) -> str:
     """The value of a Go literal (strconv.Unquote)."""
     if token.kind == "raw":
         return token.text[1:-1]
-    try:
-        value = ast.literal_eval(token.text.replace("\\a", "\\x07"))
-    except (ValueError, SyntaxError):
-        raise fault("invalid syntax") from None
-    if token.kind == "char" and len(value) != 1:
+    is_char, body = token.kind == "char", token.text[1:-1]
+    if "\\" in _ESCAPE.sub("", body):
+        raise fault("invalid syntax")
+    found, at = bytearray(), 0
+    for escape in _ESCAPE.finditer(body):
+        found += body[at : escape.start()].encode() + _escaped(escape, is_char=is_char)
+        at = escape.end()
+    value = (found + body[at:].encode()).decode(errors="replace")
+    if is_char and len(value) != 1:
         raise fault(f"malformed character constant: {token.text}")
-    return str(value)
+    return value
+
+
+def _escaped(escape: re.Match[str], *, is_char: bool) -> bytes:
+    """An escape of a text is one byte or a character, of a character constant always a character."""
+    plain, octal, byte, code = escape.group(1, 2, 3, 4)
+    if plain:
+        if plain == ('"' if is_char else "'"):
+            raise fault("invalid syntax")
+        return _PLAIN.get(plain, plain).encode()
+    value = int(octal, 8) if octal else int(byte or code[1:], 16)
+    if value > (0x10FFFF if code else 255) or 0xD800 <= value < 0xE000:
+        raise fault("invalid syntax")
+    return chr(value).encode() if code or is_char else bytes((value,))
 
 
 def _number(text: str) -> int | float:

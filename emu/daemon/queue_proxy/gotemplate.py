@@ -12,7 +12,7 @@ from typing import Any
 
 from emu.daemon.queue_proxy.goformat import NO_VALUE, Nil, Struct, Values, formatted, shown, true
 from emu.daemon.queue_proxy.gofuncs import FUNCTIONS
-from emu.daemon.queue_proxy.golexer import TemplateError
+from emu.daemon.queue_proxy.golexer import TemplateError, fault
 from emu.daemon.queue_proxy.goparser import Node, Parser, Template
 
 _DEEPEST = 100
@@ -25,7 +25,10 @@ __all__ = ["Template", "TemplateError", "parse", "render"]
 
 def parse(text: str) -> Template:
     """The template, ready for `render`. TemplateError when it is none."""
-    return Parser(text, FUNCTIONS).template
+    try:
+        return Parser(text, FUNCTIONS).template
+    except RecursionError:
+        raise fault("max expression depth exceeded") from None
 
 
 def render(template: Template, dot: Any) -> str:
@@ -35,6 +38,8 @@ def render(template: Template, dot: Any) -> str:
         rendering.nodes(template.nodes, dot, _Scope(dot))
     except (TypeError, ValueError, IndexError, KeyError, ArithmeticError, AttributeError) as wrong:
         raise TemplateError(str(wrong)) from wrong
+    except RecursionError:
+        raise TemplateError("exceeded maximum template depth") from None
     return "".join(rendering.out)
 
 

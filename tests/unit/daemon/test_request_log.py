@@ -87,6 +87,8 @@ class TestTemplate:
             ('{{printf "%d %s %d %z" "a" 1 1.5 2}}', "%!d(string=a) %!s(int=1) %!d(float64=1.5) %!z(int=2)"),
             ('{{printf "%d"}}{{printf "x" 1}}{{printf "%[2]d%[1]d" 1 2}}', "%!d(MISSING)x%!(EXTRA int=1)21"),
             ("{{.Response}}{{.Request.Header}}", "{404 5 0.25}map[X-A:[1 2]]"),
+            (r"""{{"\xc3\xa9\u00e9\351\t\""}}{{'\351'}}{{'\''}}""", 'éé\ufffd\t"23339'),
+            ('{{printf "%c%c" 55296 233}}', "\ufffdé"),
         ],
     )
     def test_it_renders(self, template: str, text: str) -> None:
@@ -110,6 +112,13 @@ class TestTemplate:
             '{{block "a"}}{{end}}',
             '{{define "a"}}x{{end}}{{define "a"}}y{{end}}',
             "{{template .A}}",
+            r'{{"\d"}}',
+            r'{{"\1"}}',
+            r'{{"\N{DIGIT ONE}"}}',
+            r'{{"\ud800"}}',
+            r"""{{"\'"}}""",
+            r"""{{'\"'}}""",
+            f"{{{{{'(' * 5000}1{')' * 5000}}}}}",
         ],
     )
     def test_what_is_no_template_is_reported(self, template: str) -> None:
