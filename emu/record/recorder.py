@@ -22,6 +22,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -353,6 +354,14 @@ class Recorder:
         )
 
 
+def allow_open_files() -> None:
+    """As many as may be: some eighteen files of each cgroup stay open."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != most:
+        with suppress(ValueError):  # fs.nr_open has been made less than a limit from before: what there is has to do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main(argv: list[str] | None = None) -> int:
     """`python -m emu.record.recorder --run DIR [--interval S] [--asks FD]`."""
     parser = argparse.ArgumentParser(prog="emu.record.recorder")
@@ -360,8 +369,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--interval", type=float, default=0.01)
     parser.add_argument("--asks", type=int, help="the descriptor of a socket at which samples are asked for")
     options = parser.parse_args(argv)
-    _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # some eighteen files of each cgroup stay open
+    allow_open_files()
     try:
         Recorder(RunDir(options.run), options.interval, options.asks).record()
     except NotRecordedError as error:

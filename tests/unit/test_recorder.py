@@ -15,7 +15,7 @@ from emu.helpers.recorder import RunRecorder
 from emu.record.asked import Asked
 from emu.record.events import EventLog, Owner, now
 from emu.record.pace import LONGEST_S, LONGEST_SLOW_S, SLOW_S, Pace
-from emu.record.recorder import Recorder
+from emu.record.recorder import Recorder, allow_open_files
 from emu.record.rundir import RunDir, cannot_record
 from emu.record.samples import read_samples
 from emu.record.writing import NotRecordedError
@@ -196,3 +196,17 @@ def test_files_that_cannot_be_opened_for_want_of_descriptors_end_the_record(
     with pytest.raises(NotRecordedError, match=r"two/[a-z.]+: Too many open files") as wrong:
         made.sample("event", 1.02)
     assert "ulimit -n" in cannot_record(str(wrong.value)).fix
+
+
+def test_a_limit_that_cannot_be_raised_does_not_end_the_recorder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel refuses one above fs.nr_open, also where it gave it before that was lowered."""
+
+    def refuse(_which: int, _limits: tuple[int, int]) -> None:
+        asked.append(_limits)
+        raise ValueError("not allowed to raise maximum limit")
+
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr("resource.getrlimit", lambda _which: (1024, 2**30))
+    monkeypatch.setattr("resource.setrlimit", refuse)
+    allow_open_files()
+    assert asked == [(2**30, 2**30)]
