@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,11 +72,19 @@ def _read_stdin() -> bytes:
     mode = os.fstat(0).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         raise OSError(errno.EINVAL, "it is neither a pipe nor a file")
-    with os.fdopen(os.dup(0), "rb") as file:
-        raw = file.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES} bytes")
-    return raw
+    raw = bytearray()
+    poller = select.poll()
+    poller.register(0, select.POLLIN)
+    while len(raw) <= MOST_BYTES:
+        try:
+            part = os.read(0, MOST_BYTES + 1 - len(raw))
+        except BlockingIOError:  # whoever has it too may have made it so
+            poller.poll()
+            continue
+        if not part:
+            return bytes(raw)
+        raw += part
+    raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES} bytes")
 
 
 def _unread(path: Path, what: str, error: OSError) -> EmuError:

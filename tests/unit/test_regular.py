@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,28 @@ def test_a_hole_of_a_terabyte_is_passed_over(tmp_path: Path) -> None:
     assert (lines[0], lines[-1]) == (b"a\n", b"c\n")
     os.truncate(path, 1 << 41)
     assert len(list(regular.read_lines(path))) < 6
+
+
+def test_standard_input_that_does_not_block_is_read_to_its_end() -> None:
+    """Another process that has the same pipe may have made it so; what comes later is waited for."""
+    code = "from pathlib import Path; from emu.files.named import read_text; print(1, flush=True); "
+    code += "print(read_text(Path('-')))"
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    with os.fdopen(theirs, "wb", buffering=0) as pipe, os.fdopen(ours, "rb") as end:
+        words = [sys.executable, "-c", code]
+        reader = subprocess.Popen(words, stdin=end, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert reader.stdout is not None
+        reader.stdout.readline()
+        wait_until_asleep(reader.pid)
+        pipe.write(b"first ")
+        pipe.write(b"second")
+    assert reader.communicate()[0] == "first second\n"
+
+
+def wait_until_asleep(pid: int) -> None:
+    """Until it waits for something, or has ended."""
+    deadline = time.monotonic() + 120
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "SZ":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
