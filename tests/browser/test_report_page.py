@@ -13,6 +13,7 @@ from emu.record.rundir import RunDir
 from emu.report.finish import finish
 from tests import fake_runs
 from tests.browser.browser import Browser, wait_for
+from tests.fakes import FakeRun
 
 PHONE_PX = 390
 WHOLE = "document.getElementById('all').disabled"
@@ -197,3 +198,22 @@ def test_pages_of_variants_share_one_script(browser: Browser, variants: RunDir) 
     finish(RunDir(alone))
     browser.open(alone / "report.html")
     assert browser.js("document.querySelectorAll('#figure .main-svg').length") > 0
+
+
+def test_names_of_phases_do_not_overlap_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    """There is room for some of them only: the others are left out."""
+    run = FakeRun(tmp_path / "run", name="phases")
+    run.start("app", memory_max=64 * 2**20)
+    for number in range(10):
+        run.phase(f"file-{number}-again", 1.0 + number, 2.0 + number)
+    run.advance(12.0)
+    run.finish()
+    finish(run.run)
+    browser.open(run.run.report, PHONE_PX)
+    boxes = browser.js(
+        "Array.from(document.querySelectorAll('#figure .annotation')).filter(a => a.textContent.startsWith('▏'))"
+        ".map(a => a.getBoundingClientRect()).map(r => [Math.round(r.top), r.left, r.right])"
+    )
+    assert len(boxes) > 1
+    for top, left, right in boxes:
+        assert not [one for one in boxes if one[0] == top and left < one[1] < right]

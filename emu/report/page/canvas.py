@@ -198,7 +198,7 @@ class Canvas:
             place = {"xref": "x", "x": begin, "xanchor": "left", "yref": "paper", "y": 1, "yanchor": "bottom"}
             font = {"size": 11, "color": "var(--muted)"}
             words = {"text": f"▏{safe(short)}", "yshift": 2 + 13 * row, "font": font, "showarrow": False}
-            self._notes.append({**place, **words})
+            self._notes.append({"name": "phase", **place, **words})  # by which a narrow page drops those without room
 
     def width_s(self, text: str) -> float:
         """About how many seconds of the time axis a small label covers, with room around it."""

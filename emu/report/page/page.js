@@ -70,7 +70,14 @@
   }
   function forPhone(layout) {
     Object.assign(layout.margin, { l: 58, r: 10 });
-    for (const note of layout.annotations || []) {
+    const free = new Map();  // how far the names of phases reach, in each of their rows
+    layout.annotations = (layout.annotations || []).filter(function (note) {
+      if (note.name !== "phase") { return true; }
+      const left = note.x / end * (box.clientWidth - 68), fits = left >= (free.get(note.yshift) || 0);
+      if (fits) { free.set(note.yshift, left + 6.2 * (note.text.length + 1)); }
+      return fits;
+    });
+    for (const note of layout.annotations) {
       if (note.name === "title") {
         note.text = wrapped(note.text, Math.floor((box.clientWidth - 70) / 5.6));
         Object.assign(note, { align: "left" });
