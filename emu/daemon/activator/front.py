@@ -210,6 +210,8 @@ class Front(Admission):
     def update(self, endpoints: Endpoints) -> None:
         """These are the pods; one that is new, or not ready any more, is probed until it is."""
         named = {one.host_port: one for one in endpoints.pods}
+        if self._pods.keys() - named.keys():
+            self.record_loads(time.monotonic())  # while the names are still those of these pods
         # Out before the others come in: an address may be a new pod's at once.
         for address in self._pods.keys() - named.keys():
             self._pods.pop(address).close()

@@ -6,7 +6,7 @@ import asyncio
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -28,7 +28,7 @@ from emu.messages.endpoints import Endpoint, Endpoints
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts
-from emu.record.events import EventLog
+from emu.record.events import EventLog, PodLoad, read_events
 from tests.unit.daemon.daemon_wire import DEADLINE_S
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -154,6 +154,26 @@ def test_a_known_exchange_of_the_activator_is_as_new(tmp_path: Path, limit: int,
         new.reset(conn, known)
         now, fresh = fields(exchange), fields(new)
         assert {name for name in slots(new) if now.get(name, ...) != fresh.get(name, ...)} <= BEGUN
+
+
+def test_the_most_requests_are_put_to_the_pod_that_had_them(tmp_path: Path) -> None:
+    """Also where a new pod has its address before the next report."""
+
+    async def play() -> None:
+        log, events = Log("t", fd=os.open(os.devnull, os.O_WRONLY)), EventLog(tmp_path / "events.jsonl")
+        front = ActivatorFront(FrontSettings(), log, log, events)
+        for name in ("a", "b"):
+            front.update(Endpoints((Endpoint("127.0.0.1", 1, pod=name),)))
+            next(iter(front._pods.values())).healthy = True
+            front._open(0.0)
+            for _ in range(3 if name == "a" else 1):
+                front.throttler.enter(cast(Any, object()), 0.0)
+            front.update(Endpoints())
+        events.close()
+
+    asyncio.run(asyncio.wait_for(play(), DEADLINE_S))
+    loads = [one for one in read_events(tmp_path / "events.jsonl") if isinstance(one, PodLoad)]
+    assert [(one.pod, one.most) for one in loads] == [("a", 3), ("b", 1)]
 
 
 def test_every_field_is_set_when_an_exchange_is_made(tmp_path: Path) -> None:
